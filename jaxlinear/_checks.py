@@ -1,0 +1,247 @@
+"""Input that is refused by name before anything is traced: got, expected, what to do.
+
+Shapes and dtypes are always known and always checked. Values (NaN, inf, labels out of range,
+negative weights) are checked where they are concrete; under ``jit`` or ``vmap`` the same test
+becomes the flag ``sound``, which a solver turns into ``Status.NONFINITE_INPUT``.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Shaped
+
+from jaxlinear.types import Batch
+
+# What a loss may accept as targets: in words, and as a test of one batch of floating targets.
+TARGETS = {
+    "real": ("finite numbers", jnp.isfinite),
+    "probabilities": ("numbers in [0, 1]", lambda y: (y >= 0) & (y <= 1)),
+    "counts": ("numbers ≥ 0", lambda y: (y >= 0) & jnp.isfinite(y)),
+    "positive": ("numbers > 0", lambda y: (y > 0) & jnp.isfinite(y)),
+    "signs": ("-1 or 1", lambda y: jnp.abs(y) == 1),
+    "labels": ("integer labels (n,), or distributions (n, k) that sum to 1", None),
+}
+
+
+def is_traced(*values) -> bool:
+    """Whether a value is unknown until the program runs: under ``jit``, ``vmap`` or ``grad``."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def numeric(value, name: str):
+    """An array of real numbers, on the host where it came from the host; no value is changed."""
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    real = jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool
+    if not real or jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; expected real numbers. Convert it first, for "
+            f"example with np.asarray({name}, dtype=np.float32)."
+        )
+    return array
+
+
+def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
+    """x as (n, d): floating as it came, uint8 as bytes, other integers and booleans as floats."""
+    x = numeric(x, "x")
+    if x.ndim != 2:
+        fix = "For one feature pass x[:, None], for one example x[None, :]." if x.ndim == 1 else ""
+        raise ValueError(f"x has shape {x.shape}; expected (examples, features). {fix}".rstrip())
+    if 0 in x.shape:
+        raise ValueError(f"x has shape {x.shape}; expected at least one example and one feature.")
+    if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jnp.uint8:
+        x = x.astype(jnp.result_type(float))
+    x = jnp.asarray(x)
+    if width is not None and x.shape[1] != width:
+        raise ValueError(
+            f"x has {x.shape[1]} features; the parameters expect {width}. Pass the same columns "
+            "as in the fit."
+        )
+    return x
+
+
+def finite(x: Shaped[Array, "n d"]) -> Shaped[Array, "n d"]:
+    """x, which must not hold NaN or inf where its values are known."""
+    if not is_traced(x) and not _finite_rows(x).all():
+        raise ValueError(_where_not_finite(x, "x"))
+    return x
+
+
+def weights(weight, n: int, dtype):
+    """weight as (n,) in ``dtype``, or None."""
+    if weight is None:
+        return None
+    weight = numeric(weight, "weight")
+    if weight.shape != (n,):
+        raise ValueError(
+            f"weight has shape {weight.shape}; expected ({n},), one number per example."
+        )
+    return jnp.asarray(weight, dtype)
+
+
+def targets(y, n: int, kind: str, dtype):
+    """y as (n,) or (n, k): int32 labels, or numbers in ``dtype``."""
+    y = numeric(y, "y")
+    if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
+        raise ValueError(
+            f"y has shape {y.shape}; expected ({n},) or ({n}, k), one row per example of x."
+        )
+    if kind != "labels":
+        return jnp.asarray(y, dtype)
+    floating = jnp.issubdtype(y.dtype, jnp.floating)
+    if floating != (y.ndim == 2):
+        raise TypeError(
+            f"y has shape {y.shape} and dtype {y.dtype}; expected {TARGETS['labels'][0]}. Use "
+            "y.astype(int) for labels, or floats (n, k) for distributions."
+        )
+    if floating:
+        return jnp.asarray(y, dtype)
+    if isinstance(y, np.ndarray) and y.dtype.itemsize >= 4:
+        # Before the labels meet int32: 2**40 would wrap to label 0.
+        outside = (y < np.iinfo(np.int32).min) | (y > np.iinfo(np.int32).max)
+        if outside.any():
+            raise ValueError(f"y holds the label {y[outside][0]}; expected labels below 2**31.")
+    return jnp.asarray(y, jnp.int32)
+
+
+def examples(
+    x, y, weight, kind: str, *, outputs: int | None = None, width: int | None = None
+) -> tuple[Batch, tuple[int, ...], Bool[Array, ""]]:
+    """Check a batch; return it as arrays, the shape of one example's outputs, and ``sound``.
+
+    ``kind`` is a key of ``TARGETS``. ``outputs`` is the number of classes, where it is not to be
+    read off the labels; ``width`` the number of features, where it is known.
+    """
+    x = features(x, width=width)
+    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
+    y = targets(y, len(x), kind, dtype)
+    # Sums of weights must count: bfloat16 cannot hold 257.
+    batch = Batch(x, y, weights(weight, len(x), jnp.promote_types(dtype, jnp.float32)))
+    shape = _output_shape(batch, kind, outputs)
+    sound = _sound(batch, kind=kind, classes=math.prod(shape))
+    if not is_traced(sound):
+        _raise_first(batch, kind, shape, jax.device_get(sound))
+    return batch, shape, jnp.stack(list(sound.values())).all()
+
+
+def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:
+    y = batch.y
+    if y.ndim == 2:
+        if outputs not in (None, y.shape[1]):
+            raise ValueError(f"outputs is {outputs}; y has {y.shape[1]} columns. Leave it out.")
+        return y.shape[1:]
+    if kind != "labels":
+        return () if outputs is None else (outputs,)
+    if outputs is not None:
+        return (outputs,)
+    if is_traced(y, batch.weight):
+        raise ValueError(
+            "outputs is None and the labels are traced, so the number of classes is unknown. "
+            "Pass outputs=k under jit or vmap."
+        )
+    largest = int(jnp.max(y if batch.weight is None else jnp.where(batch.weight != 0, y, 0)))
+    if largest < 1:
+        raise ValueError(
+            f"y holds labels up to {largest}; expected at least two classes, labelled 0, 1, …. "
+            "Pass outputs=k where some classes are absent."
+        )
+    return (largest + 1,)
+
+
+@jax.jit
+def _finite_rows(x):
+    return jnp.isfinite(x).all(axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames=("kind", "classes"))
+def _sound(batch: Batch, *, kind: str, classes: int) -> dict[str, Bool[Array, ""]]:
+    """Whether every argument is sound on the examples that have weight."""
+    absent = jnp.zeros(len(batch.x), bool) if batch.weight is None else batch.weight == 0
+    sound = {
+        "x": (_finite_rows(batch.x) | absent).all(),
+        "y": (_fine_targets(batch.y, kind, classes) | absent).all(),
+    }
+    if batch.weight is not None:
+        sound["weight"] = ((batch.weight >= 0) & jnp.isfinite(batch.weight)).all()
+        sound["examples"] = ~absent.all()
+    return sound
+
+
+def _fine_targets(y, kind: str, classes: int) -> Bool[Array, " n"]:
+    if kind != "labels":
+        fine = TARGETS[kind][1](y)
+        return fine.reshape(len(y), -1).all(axis=-1)
+    if y.ndim == 1:
+        return (y >= 0) & (y < classes)
+    slack = 8 * math.sqrt(jnp.finfo(y.dtype).eps)
+    return (y >= 0).all(axis=-1) & (jnp.abs(y.sum(axis=-1) - 1) <= slack)
+
+
+def _raise_first(batch: Batch, kind: str, shape: tuple[int, ...], sound: dict) -> None:
+    if not sound.get("weight", True):
+        bad = np.asarray(~((batch.weight >= 0) & jnp.isfinite(batch.weight)))
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"weight[{row}] is {batch.weight[row]}; expected finite numbers ≥ 0, with 0 for "
+            "examples to leave out."
+        )
+    if not sound.get("examples", True):
+        raise ValueError("weight is 0 everywhere; expected at least one example of weight > 0.")
+    present = np.ones(len(batch.x), bool) if batch.weight is None else np.asarray(batch.weight) != 0
+    if not sound["x"]:
+        raise ValueError(_where_not_finite(batch.x, "x", present))
+    if not sound["y"]:
+        fine = np.asarray(_fine_targets(batch.y, kind, math.prod(shape)))
+        row = int(np.argmax(~fine & present))
+        got = np.asarray(batch.y[row]).tolist()
+        expected = TARGETS[kind][0]
+        if kind == "labels" and batch.y.ndim == 1:
+            expected = f"integer labels 0 … {shape[0] - 1}"
+        raise ValueError(
+            f"y[{row}] is {got}; expected {expected}. Mend it, or give the row weight 0."
+        )
+
+
+def _where_not_finite(x, name: str, present=True) -> str:
+    bad = ~np.isfinite(np.asarray(x)) & np.reshape(present, (-1, 1))
+    row, column = np.argwhere(bad)[0]
+    return (
+        f"{name}[{row}, {column}] is {np.asarray(x)[row, column]}; expected finite numbers. Mend "
+        "it, or give the row weight 0."
+    )
+
+
+def same_shape(o, y) -> None:
+    """Refuse to broadcast."""
+    if o.shape != y.shape:
+        raise ValueError(f"got shapes {o.shape} and {y.shape}; expected the same shape twice.")
+
+
+def like(o, y) -> tuple[Array, Array]:
+    """(o, y) as arrays of one shape and of o's dtype, so that no broadcasting hides a mistake."""
+    o, y = jnp.asarray(o), jnp.asarray(y)
+    if o.shape != y.shape:
+        raise ValueError(
+            f"the outputs have shape {o.shape} and the targets {y.shape}; expected the same. A "
+            "loss takes ONE example: use jax.vmap, or mean_loss, for a batch."
+        )
+    return o, y.astype(o.dtype)
+
+
+def number(value, name: str, dtype, *, at_least: float | int = 0, below: float = math.inf):
+    """A traced number in ``dtype``; where it is concrete it must lie in [at_least, below)."""
+    array = numeric(value, name)
+    if not is_traced(array):
+        host = np.asarray(array)
+        if not ((host >= at_least) & (host < below)).all():
+            raise ValueError(f"{name} is {value}; expected a number in [{at_least:g}, {below:g}).")
+    return jnp.asarray(array, dtype)
+
+
+def count(value, name: str) -> int:
+    """A static whole number ≥ 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} is {value!r}; expected a whole number ≥ 1.")
+    return int(value)

@@ -1,0 +1,146 @@
+"""Losses of ONE example, unreduced: ``loss(o, y) -> ()``, with o the outputs of the model.
+
+Batches meet them under ``vmap`` (see ``objective.mean_loss``) and derivatives come from
+``jax.grad``. Values are in nats. For k outputs a loss is the sum over outputs. ``@target("…")``
+says which targets a loss accepts, so that wrong ones are refused by name before a fit starts;
+a loss without it accepts any finite target.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Shaped
+
+from jaxlinear._checks import like
+
+Outputs = Float[ArrayLike, "*outputs"]
+Target = Shaped[ArrayLike, "..."]
+Number = Float[ArrayLike, ""]
+Value = Float[Array, ""]
+
+
+def target(kind: str) -> Callable:
+    """Declare the targets that a loss accepts; ``_checks.TARGETS`` lists the kinds."""
+
+    def declare(loss: Callable) -> Callable:
+        loss.target = kind
+        return loss
+
+    return declare
+
+
+def target_of(loss: Callable) -> str:
+    """The kind of targets that ``loss`` accepts, seen through ``functools.partial``."""
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    return getattr(loss, "target", "real")
+
+
+def squared_error(o: Outputs, y: Target) -> Value:
+    """½ Σ_k (o_k − y_k)².
+
+    ``optax.l2_loss`` summed over outputs; half of scikit-learn's squared error; torch's
+    ``MSELoss`` has no ½ and averages over outputs too (d2l 3.1).
+    """
+    o, y = like(o, y)
+    return jnp.sum(0.5 * jnp.square(o - y))
+
+
+@target("labels")
+def softmax_cross_entropy(
+    o: Float[ArrayLike, " k"], y: Target, label_smoothing: Number = 0.0
+) -> Value:
+    """−Σ_k q_k log softmax(o)_k, in nats; q is the one-hot vector of a label or y itself.
+
+    ``y`` is an integer label () or a distribution (k,). Smoothing mixes in the uniform
+    distribution: q ← (1 − α) q + α / k. A label outside 0 … k-1 gives NaN, never a number.
+    Equivalent to ``torch.nn.CrossEntropyLoss(reduction="none")`` and to
+    ``optax.softmax_cross_entropy(_with_integer_labels)`` (d2l 4.1).
+    """
+    o, y = jnp.asarray(o), jnp.asarray(y)
+    (k,) = o.shape
+    if y.ndim == 0 and not jnp.issubdtype(y.dtype, jnp.floating):
+        # A product with the one-hot vector: the gradient of an index is a scatter, slow on CPU.
+        q = jnp.where((y >= 0) & (y < k), y == jnp.arange(k), jnp.nan)
+    else:
+        q = y
+    o, q = like(o, q)
+    q = (1 - label_smoothing) * q + label_smoothing / k
+    return -jnp.sum(q * jax.nn.log_softmax(o))
+
+
+@target("probabilities")
+def logistic(o: Outputs, y: Target) -> Value:
+    """−Σ_k [y_k log σ(o_k) + (1 − y_k) log σ(−o_k)], in nats, for y in [0, 1].
+
+    k outputs are k independent labels. Both terms are positive, so nothing cancels at large
+    logits. Equivalent to ``optax.sigmoid_binary_cross_entropy`` and to torch's
+    ``BCEWithLogitsLoss(reduction="none")``, summed over outputs.
+    """
+    o, y = like(o, y)
+    return jnp.sum(y * jax.nn.softplus(-o) + (1 - y) * jax.nn.softplus(o))
+
+
+@target("counts")
+def poisson(o: Outputs, y: Target) -> Value:
+    """Σ_k exp(o_k) − y_k o_k: the Poisson likelihood with log link, y ≥ 0, without log y!.
+
+    Half of scikit-learn's Poisson deviance up to a constant; torch's
+    ``PoissonNLLLoss(log_input=True)``. Overflows to inf where exp(o) does.
+    """
+    o, y = like(o, y)
+    return jnp.sum(jnp.exp(o) - y * o)
+
+
+@target("positive")
+def gamma(o: Outputs, y: Target) -> Value:
+    """Σ_k y_k exp(−o_k) + o_k: the gamma likelihood of unit shape with log link, y > 0.
+
+    Half of scikit-learn's gamma deviance up to a constant.
+    """
+    o, y = like(o, y)
+    return jnp.sum(y * jnp.exp(-o) + o)
+
+
+def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
+    """Σ_k ½ r² where |r| ≤ δ and δ (|r| − ½ δ) beyond, with r = o_k − y_k.
+
+    ``optax.huber_loss`` and torch's ``HuberLoss``, summed over outputs (Huber, 1964).
+    """
+    o, y = like(o, y)
+    size = jnp.abs(o - y)
+    inside = jnp.minimum(size, delta)
+    return jnp.sum(0.5 * jnp.square(inside) + delta * (size - inside))
+
+
+def absolute(o: Outputs, y: Target) -> Value:
+    """Σ_k |o_k − y_k|; its minimiser is the conditional median. torch's ``L1Loss``."""
+    o, y = like(o, y)
+    return jnp.sum(jnp.abs(o - y))
+
+
+def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
+    """Σ_k max(q r, (q − 1) r) with r = y_k − o_k: the pinball loss of the quantile q in (0, 1).
+
+    scikit-learn's ``mean_pinball_loss`` of one example (Koenker and Bassett, 1978).
+    """
+    o, y = like(o, y)
+    residual = y - o
+    return jnp.sum(jnp.maximum(q * residual, (q - 1) * residual))
+
+
+@target("signs")
+def hinge(o: Outputs, y: Target) -> Value:
+    """Σ_k max(0, 1 − y_k o_k) for y in {−1, 1}; ``optax.hinge_loss``."""
+    o, y = like(o, y)
+    return jnp.sum(jnp.maximum(0, 1 - y * o))
+
+
+@target("signs")
+def squared_hinge(o: Outputs, y: Target) -> Value:
+    """Σ_k max(0, 1 − y_k o_k)² for y in {−1, 1}; the default loss of scikit-learn's LinearSVC."""
+    o, y = like(o, y)
+    return jnp.sum(jnp.square(jnp.maximum(0, 1 - y * o)))

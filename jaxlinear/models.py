@@ -1,0 +1,80 @@
+"""The linear model o = w x + b, written for one example and batched once.
+
+Linear regression, logistic and softmax regression, a one-layer network and a dense layer are
+all this ``affine``; what differs is the loss that it meets.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+from jaxlinear import _checks
+from jaxlinear.types import Linear
+
+_BYTE = 1 / 255
+
+
+def zeros(features: int, outputs: int | None = None, dtype=None) -> Linear:
+    """Parameters that are all zero: w (d,) and b (), or w (k, d) and b (k,) for k ``outputs``."""
+    shape = () if outputs is None else (outputs,)
+    return Linear(jnp.zeros((*shape, features), dtype), jnp.zeros(shape, dtype))
+
+
+def normal(
+    features: int,
+    outputs: int | None = None,
+    *,
+    key: PRNGKeyArray,
+    sigma: float = 0.01,
+    dtype=None,
+) -> Linear:
+    """Weights drawn from N(0, sigma²) and a zero bias, as in d2l 3.4 and 4.4."""
+    params = zeros(features, outputs, dtype)
+    noise = jax.random.normal(key, params.w.shape, params.w.dtype)
+    return params._replace(w=(sigma * noise).astype(params.w.dtype))
+
+
+def affine(params: Linear, x: Shaped[ArrayLike, " d"]) -> Float[Array, "*outputs"]:
+    """o = w x + b for ONE example; uint8 input is a byte image and is scaled to [0, 1].
+
+    Equivalent to ``torch.nn.Linear`` and to ``flax.linen.Dense`` (whose kernel is wᵀ).
+    """
+    if x.dtype == jnp.uint8:
+        # (w / 255) x = w (x / 255): scaling w costs k d, scaling a batch of x would cost n d.
+        scaled = params.w * jnp.asarray(_BYTE, params.w.dtype)
+        return scaled @ x.astype(params.w.dtype) + params.b
+    return params.w @ x + params.b
+
+
+def predict(params: Linear, x) -> Float[Array, "n *outputs"]:
+    """The outputs o = w x + b of every row of ``x`` (n, d): predictions, logits or log rates.
+
+    Equivalent to scikit-learn's ``predict`` of a regression and ``decision_function`` of a
+    classifier. Raises ValueError where x is not (n, d) or holds NaN or inf; under ``jit`` such
+    rows give NaN.
+    """
+    x = _checks.finite(_checks.features(x, width=params.w.shape[-1]))
+    return jax.vmap(affine, (None, 0))(params, x)
+
+
+def probabilities(params: Linear, x, *, independent: bool = False) -> Float[Array, "n *outputs"]:
+    """The probability of every class: softmax over k outputs (n, k), sigmoid of one output (n,).
+
+    ``independent=True`` takes the sigmoid of each of k outputs: k labels that do not exclude
+    each other. Equivalent to scikit-learn's ``predict_proba``.
+    """
+    o = predict(params, x)
+    return jax.nn.sigmoid(o) if o.ndim == 1 or independent else jax.nn.softmax(o)
+
+
+def labels(params: Linear, x) -> Int[Array, " n"]:
+    """The most probable class of every row: argmax over k outputs, or o > 0 for one output.
+
+    Under ``jit`` a row whose outputs are not finite has label -1. Equivalent to
+    scikit-learn's ``predict`` of a classifier, with classes 0 … k-1.
+    """
+    o = predict(params, x)
+    best = (o > 0) if o.ndim == 1 else jnp.argmax(o, axis=-1)
+    finite = jnp.isfinite(o.reshape(len(o), -1)).all(axis=-1)
+    return jnp.where(finite, best, -1).astype(jnp.int32)

@@ -1,0 +1,57 @@
+"""The objective: the weighted mean loss over a batch plus the penalty, and the one ``vmap``."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxlinear import penalties
+from jaxlinear.models import affine
+from jaxlinear.types import Batch
+
+
+def mean_loss(
+    loss: Callable, model: Callable = affine, penalty: Callable = penalties.l2
+) -> Callable:
+    """Make ``objective(params, batch, l2=0.)``: Σ_i w_i loss(o_i, y_i) / Σ_i w_i + l2/2 ‖w‖².
+
+    ``loss(o, y)`` and ``model(params, x)`` are written for one example. An example of weight 0
+    is absent, whatever it holds, in the value and in every gradient; a batch with no example
+    has the penalty as its objective.
+    """
+
+    def objective(params, batch: Batch, l2=0.0):
+        batch = _blank_absent(batch)
+        each = jax.vmap(lambda x, y: loss(model(params, x), y))(batch.x, batch.y)
+        return weighted_mean(each, batch.weight) + penalty(params.w, l2)
+
+    return objective
+
+
+def weighted_mean(values, weight=None):
+    """Σ_i w_i v_i / Σ_i w_i over the first axis; 0 where no example has weight."""
+    if weight is None:
+        return jnp.mean(values, axis=0)
+    total = jnp.sum(weight)
+    weighted = jnp.tensordot(weight, values.astype(weight.dtype), axes=1)
+    return (weighted / jnp.where(total == 0, 1, total)).astype(values.dtype)
+
+
+def _blank_absent(batch: Batch) -> Batch:
+    """Overwrite examples of weight 0: a NaN times 0 is NaN, in the value and in the gradient.
+
+    They become copies of an example that is present, so that even a loss that is not defined
+    at zero is finite there.
+    """
+    if batch.weight is None:
+        return batch
+    present = batch.weight != 0
+    first = jnp.argmax(present)
+
+    def blank(rows):
+        if rows.dtype == jnp.uint8:
+            return rows  # bytes are always finite, and a copy of the images is not free
+        stand_in = jnp.where(present[first], rows[first], 0)
+        return jnp.where(present.reshape(-1, *[1] * (rows.ndim - 1)), rows, stand_in)
+
+    return batch._replace(x=blank(batch.x), y=blank(batch.y))

@@ -1,0 +1,170 @@
+"""Training as nested scans: a step, an epoch of steps, a run of epochs, all one program.
+
+``step`` is the update of d2l 3.4 for any objective and any optimizer with optax's protocol; it
+serves a loop in Python and the compiled ``run`` alike.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from jaxlinear import progress
+from jaxlinear.data import batching
+from jaxlinear.objective import weighted_mean
+from jaxlinear.types import Batch
+
+_ROWS = 1024
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Model(NamedTuple):
+    """What a step changes: parameters, the state of the optimizer, and the updates so far."""
+
+    params: PyTree
+    state: Any
+    steps: Int[Array, ""]
+
+
+class Patience(NamedTuple):
+    """Early stopping: the best model so far, its validation loss, epochs without a better one."""
+
+    best: Model
+    loss: Float[Array, ""]
+    waited: Int[Array, ""]
+
+
+def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callable:
+    """Make ``(params, state, batch, l2=0.) -> (params, state, value)``: one minibatch update."""
+
+    def update(params, state, batch: Batch, l2=0.0):
+        value, gradient = jax.value_and_grad(objective)(params, batch, l2)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, value
+
+    return update
+
+
+def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, " m"], size: int):
+    """Scan ``visit(carry, minibatch) -> carry, value`` over ``batch[order]``, ``size`` at a time.
+
+    Returns the carry and the mean of the values, each weighed by the examples behind it. A ragged
+    last minibatch keeps a shape of its own: padding it would put weights into every step.
+    """
+
+    def visit_one(carry, index):
+        minibatch = batching.take(batch, index)
+        carry, value = visit(carry, minibatch)
+        value = value.astype(jnp.promote_types(value.dtype, jnp.float32))
+        return carry, (value, _total_weight(minibatch).astype(value.dtype))
+
+    ragged = len(order) % size
+    full = order[: len(order) - ragged].reshape(-1, size)
+    carry, means = jax.lax.scan(visit_one, carry, full)
+    if ragged:
+        carry, last = visit_one(carry, order[-ragged:])
+        means = jax.tree.map(jnp.append, means, last)
+    return carry, weighted_mean(*means)
+
+
+def _total_weight(batch: Batch) -> Float[Array, ""]:
+    return jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
+
+
+def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2):
+    """The objective over a whole batch and its gradient, a thousand examples at a time.
+
+    Bytes are scaled and outputs are made for those only, so memory does not grow with n.
+    """
+    n = len(batch.x)
+    rows = min(n, _ROWS)
+    everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
+
+    def add(sums, index):
+        part = batching.take(batch, jnp.minimum(index, n - 1))
+        inside = (index < n).astype(everything.dtype)
+        part = part._replace(weight=inside if part.weight is None else inside * part.weight)
+        share = _total_weight(part) / everything
+        terms = jax.value_and_grad(objective)(params, part, l2)
+        return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms), None
+
+    wide = jax.tree.map(
+        lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params
+    )
+    zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
+    order = jnp.arange(-(-n // rows) * rows).reshape(-1, rows)
+    (value, gradient), _ = jax.lax.scan(add, (zero, wide), order)
+    return value, gradient
+
+
+def run(
+    update: Callable,
+    model: Model,
+    batch: Batch,
+    *,
+    key: PRNGKeyArray,
+    size: int,
+    epochs: int,
+    drop_last: bool = False,
+    evaluate: Callable[[PyTree], Metrics] | None = None,
+    patience: Int[Array, ""] | None = None,
+    listener: Int[Array, ""] | None = None,
+) -> tuple[
+    Model, Float[Array, " epochs"], dict[str, Float[Array, " epochs"]] | None, Bool[Array, ""]
+]:
+    """Train for ``epochs``; the model, its history, its validation metrics, and stopped early.
+
+    Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is counted from the
+    model's own steps: a run in two parts is the run in one. ``patience`` stops after that many
+    epochs whose metric "loss" was no better, and the model is the best one.
+    """
+    n = len(batch.x)
+    per_epoch = n // size if drop_last else -(-n // size)
+    start = model.steps // per_epoch
+
+    def visit(model, minibatch):
+        params, state, value = update(model.params, model.state, minibatch)
+        return Model(params, state, model.steps + 1), value
+
+    def train(model, number):
+        key_of_epoch = jax.random.fold_in(key, number)
+        order = batching.epoch_order(key_of_epoch, n, size, drop_last=drop_last)
+        model, mean = scan_batches(visit, model, batch, order, size)
+        return model, mean, evaluate(model.params) if evaluate else None
+
+    def epoch(carry, number):
+        model, watch = carry
+        stopped = jnp.array(False) if watch is None else watch.waited >= patience
+        if watch is None:
+            model, mean, metrics = train(model, number)
+        else:
+            skipped = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), shapes)
+            model, mean, metrics = jax.lax.cond(
+                stopped, lambda: (model, *skipped), lambda: train(model, number)
+            )
+            watch = _watch(watch, model, metrics["loss"])
+        if listener is not None:
+            progress.tell(listener, number, stopped, mean, metrics)
+        return (model, watch), (mean, metrics)
+
+    shapes = jax.eval_shape(train, model, start)[1:]
+    watch = None
+    if patience is not None:
+        watch = Patience(model, jnp.full_like(shapes[1]["loss"], jnp.inf), jnp.array(0))
+    (model, watch), (history, validation) = jax.lax.scan(
+        epoch, (model, watch), start + jnp.arange(epochs)
+    )
+    if watch is None:
+        return model, history, validation, jnp.array(False)
+    return watch.best, history, validation, watch.waited >= patience
+
+
+def _watch(watch: Patience, model: Model, loss: Float[Array, ""]) -> Patience:
+    better = loss < watch.loss
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), model, watch.best)
+    return Patience(
+        best, jnp.where(better, loss, watch.loss), jnp.where(better, 0, watch.waited + 1)
+    )

@@ -1,0 +1,103 @@
+"""The core types: NamedTuples of arrays, and one code that says how a fit ended.
+
+Parameters, data and results are plain pytrees, so every function of the library closes under
+``jit``, ``vmap`` and ``grad``, and a stack of models is the same type with leading axes.
+This module is the bottom of the library: it imports nothing local.
+"""
+
+import enum
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int, Shaped
+
+Scalar = Float[Array, ""] | float
+"""A number that is traced, never static: a Python float or an array of shape ()."""
+
+
+class Linear(NamedTuple):
+    """The parameters of o = w x + b.
+
+    For targets of shape (n,) ``w`` is (d,) and ``b`` is (). For k outputs ``w`` is (k, d) and
+    ``b`` is (k,): outputs first, as in ``torch.nn.Linear`` and scikit-learn's ``coef_``.
+    """
+
+    w: Float[Array, "*outputs d"]
+    b: Float[Array, "*outputs"]
+
+
+class Batch(NamedTuple):
+    """Examples: a minibatch and a whole split are the same type.
+
+    ``x`` is (n, d), ``y`` is (n,) or (n, k), ``weight`` is (n,) or None (all ones). Weight 0
+    means absent: even a NaN row of weight 0 changes nothing, in values and in gradients.
+    Folds, bootstraps, ragged groups, padding and masks are all weights.
+    """
+
+    x: Shaped[Array, "n d"]
+    y: Shaped[Array, "n *outputs"]
+    weight: Float[Array, " n"] | None = None
+
+
+class Dataset(NamedTuple):
+    """A training split, a test split, and the names of the classes (or of the target)."""
+
+    train: Batch
+    test: Batch
+    names: tuple[str, ...]
+
+
+class Status(enum.IntEnum):
+    """How a fit ended, one code per model; ``Status(code).sentence`` says it in words."""
+
+    CONVERGED = 0
+    MAX_STEPS = 1
+    STALLED_AT_PRECISION = 2
+    RANK_DEFICIENT = 3
+    DIVERGED = 4
+    NONFINITE_INPUT = 5
+
+    @property
+    def sentence(self) -> str:
+        """What the code means, and what to do about it."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Status.CONVERGED: "The solution meets the solver's tolerance.",
+    Status.MAX_STEPS: "All steps were taken without a test that the optimum is reached; "
+    "compare report.gradient_norm, or continue from this fit.",
+    Status.STALLED_AT_PRECISION: "The dtype can do no more; use float64 for a closer solution.",
+    Status.RANK_DEFICIENT: "Columns of x depend on each other: the minimum-norm solution.",
+    Status.DIVERGED: "The objective or the parameters overflowed; lower lr or scale the data.",
+    Status.NONFINITE_INPUT: "An example of nonzero weight holds NaN, inf or a label out of range, "
+    "or no example has weight; mend the data or give such rows weight 0.",
+}
+
+
+class Report(NamedTuple):
+    """How a fit ended: arrays, one entry per model.
+
+    ``status`` is a ``Status`` code, ``steps`` the number of updates behind the parameters,
+    ``objective`` and ``gradient_norm`` the full training objective and the 2-norm of its
+    gradient at the parameters.
+    """
+
+    status: Int[Array, "*models"]
+    steps: Int[Array, "*models"]
+    objective: Float[Array, "*models"]
+    gradient_norm: Float[Array, "*models"]
+
+
+class Fit(NamedTuple):
+    """The one result of every solver.
+
+    ``history`` is the training objective of every epoch or step, or None. ``validation`` maps
+    the name of a metric to its value after every epoch, where a validation batch was given.
+    ``state`` is what the solver needs to continue from here (the state of its optimizer), or None.
+    """
+
+    params: Linear
+    report: Report
+    history: Float[Array, "*models epochs"] | None = None
+    validation: dict[str, Float[Array, "*models epochs"]] | None = None
+    state: Any = None

@@ -1,0 +1,31 @@
+"""Shared fixtures. Strict ranks: nothing in the library relies on implicit broadcasting."""
+
+import logging
+import re
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def x64():
+    """Run one test in double precision; the library never changes the setting itself."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def compilations(caplog):
+    """A function that counts the compilations so far of the program of a given name."""
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING, logger="jax"):
+        yield lambda name: sum(
+            bool(re.search(rf"Compiling (jit\()?{name}\b", record.getMessage()))
+            for record in caplog.records
+        )
