@@ -1,0 +1,213 @@
+"""A user's own data: .npz, a pair of .npy files, or .csv with a header.
+
+Everything is checked here, where the file, the column and the row can still be named. Arrays
+stay NumPy arrays: JAX would cut 64-bit labels to 32 bits without a word.
+"""
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlinear.types import Batch
+
+
+class Table(NamedTuple):
+    """Examples from a file, as NumPy arrays, and what their columns and classes are called.
+
+    ``test`` is None when the file holds no test split. ``names`` are the classes of a text
+    target, whose labels are 0, 1, … in that order, and () for a target of numbers. ``features``
+    are the columns of ``x`` in a .csv file, () elsewhere.
+    """
+
+    batch: Batch
+    test: Batch | None
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+def load(path: str | os.PathLike, target: str | None = None) -> Table:
+    """Load examples from ``path``, told apart by its suffix.
+
+    - ``.npz``: arrays x (n, d) and y (n,) or (n, k); also weight (n,), x_test, y_test.
+    - ``.npy``: x alone; ``target`` is the path of the .npy file that holds y.
+    - ``.csv``: a header, then one example per row; ``target`` is the column of y, every other
+      column is a feature.
+
+    uint8 and floating x keep their dtype, other numbers become float32, as does all of a .csv
+    file. A y of integers becomes int32, of text or booleans labels into ``names``.
+
+    Raises FileNotFoundError, and ValueError that names the place of text among the features,
+    a missing or infinite value, an unknown column, an empty, damaged or ragged file, pickled
+    objects, and arrays that do not fit each other.
+    """
+    path = Path(path)
+    readers = {".npz": _load_npz, ".npy": _load_npy, ".csv": _load_csv}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {list(readers)}.")
+    _require_file(path)
+    return readers[path.suffix](path, target)
+
+
+def _load_npz(path: Path, target: str | None) -> Table:
+    if target is not None:
+        raise ValueError(f"{path}: got target {target!r}; the target of .npz is its array 'y'.")
+    arrays = _read(path)
+    if not isinstance(arrays, dict):
+        raise ValueError(f"{path} holds a single array; name it .npy and give a target.")
+    unknown = sorted(arrays.keys() - {"x", "y", "weight", "x_test", "y_test"})
+    missing = sorted({"x", "y"} - arrays.keys())
+    if unknown or missing or ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(
+            f"{path}: got the arrays {sorted(arrays)}, expected x and y, and if you like weight, "
+            "and x_test with y_test."
+        )
+    y, names = _encode(arrays["y"], f"{path}: y")
+    batch = _batch(arrays["x"], y, arrays.get("weight"), f"{path}: ", "")
+    if "x_test" not in arrays:
+        return Table(batch, None, names, ())
+    y_test, _ = _encode(arrays["y_test"], f"{path}: y_test", names)
+    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test")
+    for name, got, expected in (("x", test.x, batch.x), ("y", test.y, batch.y)):
+        if got.shape[1:] != expected.shape[1:]:
+            raise ValueError(
+                f"{path}: got {name}_test of shape {got.shape} with {name} of shape "
+                f"{expected.shape}; expected the same columns in the same order."
+            )
+    return Table(batch, test, names, ())
+
+
+def _load_npy(path: Path, target: str | None) -> Table:
+    if target is None:
+        raise ValueError(f"{path} holds x alone; give the .npy file of y as target.")
+    _require_file(Path(target))
+    x, y = _read(path), _read(Path(target))
+    for file, array in ((path, x), (target, y)):
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{file} holds several arrays; name it .npz.")
+    y, names = _encode(y, target)
+    return Table(_batch(x, y, None, f"{path} and {target}: ", ""), None, names, ())
+
+
+def _load_csv(path: Path, target: str | None) -> Table:
+    from jaxlinear.data import csv_file  # loads pyarrow
+
+    columns = csv_file.read(path, target)
+    y, names = _encode(columns.y, f"{path}: column {target!r}")
+    return Table(Batch(columns.x, y), None, names, columns.features)
+
+
+def _batch(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, where: str, suffix: str
+) -> Batch:
+    """Check that the arrays are numbers, finite, and fit each other; ``where`` begins a message."""
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(
+            f"{where}got x{suffix} of shape {x.shape}, expected (examples, features), at least one "
+            "of each; x.reshape(len(x), -1) makes rows of images."
+        )
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
+    if x.dtype.kind != "f" and x.dtype != np.uint8:
+        x = x.astype(np.float32)
+    _require_finite(x, f"{where}x{suffix}")
+    if len(y) != len(x):
+        raise ValueError(
+            f"{where}got {len(x)} rows of x{suffix} and {len(y)} of y{suffix}; expected one y for "
+            "each row of x."
+        )
+    if weight is None:
+        return Batch(x, y)
+    if weight.dtype.kind not in "buif" or weight.shape != y.shape[:1]:
+        raise ValueError(
+            f"{where}got weight {weight.dtype}{weight.shape}, expected numbers ({len(y)},)."
+        )
+    weight = weight if weight.dtype.kind == "f" else weight.astype(np.float32)
+    _require_finite(weight, f"{where}weight")
+    if (weight < 0).any():
+        raise ValueError(f"{where}weight[{np.argmax(weight < 0)}] is negative; 0 means absent.")
+    return Batch(x, y, weight)
+
+
+def _encode(
+    y: np.ndarray, where: str, names: tuple[str, ...] | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Turn text and booleans into int32 labels with names, integers into int32; check numbers.
+
+    ``names`` are the classes of the training target, which a test target shares.
+    """
+    if y.ndim not in (1, 2) or y.size == 0:
+        raise ValueError(
+            f"{where} has shape {y.shape}, expected (n,) or (n, k), and no empty axis."
+        )
+    if y.dtype.kind in "bUST" and y.ndim == 1:
+        return _labels(y.astype(str), where, names)
+    if y.dtype.kind not in "uif":
+        raise ValueError(
+            f"{where} is {y.dtype}{y.shape}, expected numbers (n,) or (n, k), or text (n,)."
+        )
+    if names:
+        raise ValueError(f"{where} holds numbers, y holds text; expected the same classes in both.")
+    if y.dtype.kind == "f":
+        _require_finite(y, where)
+        return y, ()
+    limits = np.iinfo(np.int32)
+    if y.min() < limits.min or y.max() > limits.max:
+        raise ValueError(
+            f"{where} runs from {y.min()} to {y.max()}, expected 32-bit integers; count classes "
+            "from 0, or write a regression's target with a decimal point."
+        )
+    return y.astype(np.int32), ()
+
+
+def _labels(
+    text: np.ndarray, where: str, names: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    found = np.unique(text)
+    classes = found if names is None else np.array(names, dtype=str)
+    unknown = sorted(set(found.tolist()) - set(classes.tolist()))
+    if unknown:
+        raise ValueError(f"{where} holds {unknown[:5]}, expected the classes of y: {names}.")
+    return np.searchsorted(classes, text).astype(np.int32), tuple(classes.tolist())
+
+
+def _require_finite(array: np.ndarray, where: str) -> None:
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        place = tuple(int(axis[0]) for axis in np.nonzero(~finite))
+        raise ValueError(
+            f"{where} is {array[place]} at row {place[0]} (counted from 0)"
+            f"{f', column {place[1]}' if len(place) > 1 else ''}, expected finite float "
+            "numbers; drop the row or fill the value in."
+        )
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} {'is a directory' if path.is_dir() else 'does not exist'}, expected a file of "
+            "type .npz, .npy or .csv."
+        )
+
+
+def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of a .npy file, or all arrays of a .npz file by name."""
+    where = str(path)
+    try:
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            arrays = {}
+            for name in content.files:
+                where = f"{path}: {name}"
+                arrays[name] = content[name]
+            return arrays
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        pickled = "Object arrays" in str(error)
+        raise ValueError(
+            f"{where} {'holds pickled objects' if pickled else 'is damaged or empty'} ({error}); "
+            "expected arrays of numbers or text as numpy.save writes them."
+        ) from error
