@@ -16,8 +16,11 @@ _numbers = itertools.count()
 
 
 @contextlib.contextmanager
-def listening(callback: Callable | None) -> Iterator[np.int32 | None]:
-    """Register ``callback(epoch, objective, validation)`` and yield its number."""
+def listening(callback: Callable | None, *, traced: bool) -> Iterator[np.int32 | None]:
+    """Register ``callback(epoch, objective, validation)`` and yield its number.
+
+    A ``traced`` run has not begun when this block ends, so its listener stays.
+    """
     if callback is None:
         yield None
         return
@@ -26,7 +29,8 @@ def listening(callback: Callable | None) -> Iterator[np.int32 | None]:
     try:
         yield np.int32(number)
     finally:
-        del _listeners[number]
+        if not traced:
+            del _listeners[number]
 
 
 def tell(number, epoch, stopped, objective, validation) -> None:
@@ -35,6 +39,6 @@ def tell(number, epoch, stopped, objective, validation) -> None:
 
 
 def _call(number, epoch, stopped, objective, validation) -> None:
-    if not stopped and int(number) in _listeners:
+    if not stopped:
         metrics = {name: float(value) for name, value in (validation or {}).items()}
         _listeners[int(number)](int(epoch), float(objective), metrics)

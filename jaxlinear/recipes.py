@@ -113,7 +113,8 @@ def sgd_fit(
         None if patience is None else _checks.number(patience, "patience", int, at_least=1),
         sound,
     )
-    with progress.listening(callback) as listener:
+    traced = _checks.is_traced(arguments)
+    with progress.listening(callback, traced=traced) as listener:
         fit = _sgd_fit(
             *arguments,
             listener,
@@ -124,7 +125,7 @@ def sgd_fit(
             drop_last=drop_last,
             metrics=tuple((metrics or {}).items()),
         )
-        if callback is not None and not _checks.is_traced(fit):
+        if callback is not None and not traced:
             jax.block_until_ready(fit)
             jax.effects_barrier()
     return fit

@@ -63,9 +63,8 @@ class Status(enum.IntEnum):
 
 
 _SENTENCES = {
-    Status.CONVERGED: "The solution meets the solver's tolerance.",
-    Status.MAX_STEPS: "All steps were taken without a test that the optimum is reached; "
-    "compare report.gradient_norm, or continue from this fit.",
+    Status.CONVERGED: "The solver's own test of convergence was met.",
+    Status.MAX_STEPS: "All steps were taken; whether this is the optimum was not tested.",
     Status.STALLED_AT_PRECISION: "The dtype can do no more; use float64 for a closer solution.",
     Status.RANK_DEFICIENT: "Columns of x depend on each other: the minimum-norm solution.",
     Status.DIVERGED: "The objective or the parameters overflowed; lower lr or scale the data.",

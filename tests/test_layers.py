@@ -19,8 +19,9 @@ LAYERS = [
     ["metrics", "data"],
     ["train"],
     ["recipes"],
-    ["plots"],
+    ["plots", "model_file"],
     ["__init__"],
+    ["commands"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

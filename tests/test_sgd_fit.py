@@ -213,6 +213,27 @@ def test_callback_reports_every_epoch_in_order():
     )
 
 
+def test_callback_under_jit():
+    calls = []
+    run = jax.jit(
+        lambda lr: jl.sgd_fit(
+            SQUARED, X, Y, **{**HYPER, "lr": lr}, callback=lambda *call: calls.append(call)
+        )
+    )
+    for _ in range(2):
+        jax.block_until_ready(run(0.1))
+        jax.effects_barrier()
+    assert [epoch for epoch, *_ in calls] == [0, 1, 2] * 2
+
+
+def test_an_error_in_the_callback_stops_the_run():
+    def fail(epoch, objective, validation):
+        raise RuntimeError("enough")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="enough"):
+        jl.sgd_fit(SQUARED, X, Y, **HYPER, callback=fail)
+
+
 def test_callback_is_silent_after_an_early_stop():
     x, y, validation = noisy_split()
     calls = []

@@ -35,10 +35,29 @@ def read(path: Path, target: str | None) -> Columns:
     if table.num_rows == 0:
         raise ValueError(f"{path} has a header but no rows, expected one example per row.")
     features = tuple(name for name in header if name != target)
+    y = _target(table[target], f"{path}: column {target!r}")
+    return Columns(_matrix(table, features, path), features, y)
+
+
+def read_features(path: Path, features: tuple[str, ...]) -> np.ndarray:
+    """Read the columns ``features`` of ``path`` as float32 (n, d). Raises ValueError."""
+    table, header = _parse(path)
+    missing = [name for name in features if name not in header]
+    if missing or not features:
+        raise ValueError(
+            f"{path}: got the columns {header}, expected the features of the model, "
+            f"{list(features)}; {f'{missing} are missing' if missing else 'it has no names'}."
+        )
+    if table.num_rows == 0:
+        raise ValueError(f"{path} has a header but no rows, expected one example per row.")
+    return _matrix(table, features, path)
+
+
+def _matrix(table: pa.Table, features: tuple[str, ...], path: Path) -> np.ndarray:
     x = np.empty((table.num_rows, len(features)), np.float32)
     for index, name in enumerate(features):
         x[:, index] = _numbers(table[name], f"{path}: column {name!r}")
-    return Columns(x, features, _target(table[target], f"{path}: column {target!r}"))
+    return x
 
 
 def _parse(path: Path) -> tuple[pa.Table, list[str]]:

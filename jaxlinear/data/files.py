@@ -211,3 +211,23 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             f"{where} {'holds pickled objects' if pickled else 'is damaged or empty'} ({error}); "
             "expected arrays of numbers or text as numpy.save writes them."
         ) from error
+
+
+def load_features(path: str | os.PathLike, features: tuple[str, ...] = ()) -> np.ndarray:
+    """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or .csv.
+
+    Of a .csv file the columns ``features`` are taken, in that order, whatever else it holds.
+    Raises as ``load`` does.
+    """
+    path = Path(path)
+    _require_file(path)
+    if path.suffix == ".csv":
+        from jaxlinear.data import csv_file  # loads pyarrow
+
+        return csv_file.read_features(path, features)
+    arrays = _read(path)
+    if isinstance(arrays, dict):
+        if "x" not in arrays:
+            raise ValueError(f"{path}: got the arrays {sorted(arrays)}, expected x.")
+        arrays = arrays["x"]
+    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "").x

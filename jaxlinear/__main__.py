@@ -1,0 +1,91 @@
+"""The command line: ``jaxlinear train``, ``jaxlinear predict``, ``jaxlinear data``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import jaxlinear
+from jaxlinear.commands import data, predict, task, train
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options, each with its help."""
+    top = argparse.ArgumentParser(
+        prog="jaxlinear", description="Train and use linear models with JAX."
+    )
+    top.add_argument("--version", action="version", version=f"jaxlinear {jaxlinear.__version__}")
+    subcommands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name, function, help):
+        sub = subcommands.add_parser(
+            name,
+            help=help,
+            description=help,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        sub.set_defaults(command=function)
+        return sub.add_argument
+
+    option = command("train", train.run, "Train a model, and save it with a report.")
+    option(
+        "--dataset",
+        default="sample",
+        help="sample (7,000 images of Fashion-MNIST, embedded), fashion_mnist (all 70,000), or "
+        "a file: .npz with x and y, .npy with --target, .csv with a header",
+    )
+    option("--directory", help="where Fashion-MNIST lies, or is prepared")
+    option("--target", help="the column of a .csv file, or the .npy file, to predict")
+    option(
+        "--loss",
+        choices=sorted(task.LOSSES),
+        help="default: softmax_cross_entropy for classes, squared_error for numbers",
+    )
+    option("--epochs", type=int, default=10, help="passes over the training examples")
+    option("--lr", type=float, default=0.1, help="learning rate")
+    option("--batch-size", type=int, default=256, help="examples in a step")
+    option("--l2", type=float, default=0.0, help="strength of the penalty on the weights")
+    option("--momentum", type=float, default=0.0, help="momentum, in [0, 1)")
+    option("--patience", type=int, help="stop after so many epochs without a better test loss")
+    option("--seed", type=int, default=0, help="for the order of the examples and the split")
+    option(
+        "--test-fraction",
+        type=float,
+        default=0.2,
+        help="part of the rows to test on, where the file has no test rows of its own",
+    )
+    option("--no-standardize", action="store_true", help="train on the columns of a file as is")
+    option("--no-plots", action="store_true", help="make no pictures")
+    option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
+
+    option = command("predict", predict.run, "Predict with a model, and print a .csv table.")
+    option("model", help="model.npz, written by train")
+    option("data", help="sample, fashion_mnist, or a file, as in train")
+    option("--directory", help="where Fashion-MNIST lies")
+    option("--out", help="write the table to this file instead")
+
+    option = command("data", data.run, "Prepare a data set, or verify the prepared one.")
+    option("name", choices=["fashion_mnist"], help="which data set")
+    option("--directory", help="where it lies, or is to be prepared")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; wrong input is one line on standard error and exit code 1."""
+    options = parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        message = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "filename", None):
+            message = f"{error.filename}: {message}"
+        print(f"jaxlinear: error: {' '.join(message.split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\njaxlinear: interrupted; nothing was saved", file=sys.stderr, flush=True)
+        os._exit(130)  # a compiled run in the background does not hear of Ctrl-C
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

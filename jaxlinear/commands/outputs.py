@@ -1,0 +1,26 @@
+"""From a model's outputs to what a person asks for: classes, probabilities, numbers."""
+
+import jax
+import numpy as np
+
+import jaxlinear as jl
+
+_ROWS = 8192  # images are scaled in memory, so a few thousand at a time
+
+
+def outputs_of(params: jl.Linear, x) -> np.ndarray:
+    """The outputs (n,) or (n, k) of all rows of x."""
+    parts = [jl.predict(params, x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)]
+    return np.concatenate(parts)
+
+
+def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
+    """The label of every row and its probability (of hinge losses: the distance to the border)."""
+    if o.ndim == 2:
+        p = np.asarray(jax.nn.softmax(o))
+        return p.argmax(1), p.max(1)
+    label = (o > 0).astype(int)
+    if loss in ("hinge", "squared_hinge"):
+        return label, np.abs(o)
+    p = np.asarray(jax.nn.sigmoid(o))
+    return label, np.where(label == 1, p, 1 - p)

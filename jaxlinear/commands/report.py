@@ -1,0 +1,75 @@
+"""What a training run tells: a report for machines, and a table for people."""
+
+import jax
+import numpy as np
+
+import jaxlinear as jl
+from jaxlinear import metrics
+from jaxlinear.commands.outputs import outputs_of
+from jaxlinear.commands.task import LOSSES, Task, metrics_of
+
+_HYPERPARAMETERS = ("epochs", "lr", "batch_size", "l2", "momentum", "patience", "seed")
+
+
+def make_report(task: Task, options, fit: jl.Fit, params: jl.Linear, seconds: dict) -> dict:
+    """Everything that report.json holds: what was asked, what came out, on which machine."""
+    device = jax.devices()[0]
+    status = jl.Status(int(fit.report.status))
+    validation = fit.validation or {}
+    return {
+        "dataset": task.title,
+        "examples": {
+            "train": len(task.train.x),
+            "test": 0 if task.test is None else len(task.test.x),
+        },
+        "features": int(task.train.x.shape[1]),
+        "classes": list(task.names),
+        "loss": task.loss,
+        "hyperparameters": {name: getattr(options, name) for name in _HYPERPARAMETERS},
+        "device": f"{device.platform}: {device.device_kind}",
+        "seconds": seconds,
+        "train": _scores(task.loss, params, task.train),
+        "test": _scores(task.loss, params, task.test),
+        "status": {"name": status.name, "sentence": status.sentence},
+        "steps": int(fit.report.steps),
+        "objective": float(fit.report.objective),
+        "gradient_norm": float(fit.report.gradient_norm),
+        "history": _numbers(fit.history),
+        "validation": {name: _numbers(values) for name, values in validation.items()},
+        "versions": {"jaxlinear": jl.__version__, "jax": jax.__version__},
+    }
+
+
+def table(report: dict) -> str:
+    """A short table of a report."""
+    seconds, classes = report["seconds"], report["classes"]
+    per_epoch = seconds["per_epoch"]
+    rows = [
+        ("data", report["dataset"]),
+        ("examples", "{train:,} to train, {test:,} to test".format(**report["examples"])),
+        ("features", f"{report['features']:,}"),
+        ("classes", str(len(classes)) if classes else "none, the target is a number"),
+        ("loss", report["loss"]),
+        ("device", report["device"]),
+        ("compile time", f"{seconds['compile']:.2f} s{', one epoch included' * (not per_epoch)}"),
+        ("time per epoch", f"{1e3 * per_epoch:.1f} ms" if per_epoch else "-"),
+        ("status", f"{report['status']['name']}: {report['status']['sentence']}"),
+        ("", f"{'train':>10}{'test':>10}" if report["test"] else f"{'train':>10}"),
+    ]
+    for name, value in report["train"].items():
+        numbers = [value, report["test"][name]] if report["test"] else [value]
+        rows.append((name, "".join(f"{number:>10.4f}" for number in numbers)))
+    return "\n".join(f"{name:<16}{text}" for name, text in rows)
+
+
+def _scores(loss: str, params: jl.Linear, batch: jl.Batch | None) -> dict[str, float]:
+    if batch is None:
+        return {}
+    o = outputs_of(params, batch.x)
+    measured = {"loss": metrics.mean(LOSSES[loss]), **metrics_of(loss)}
+    return {name: float(metric(o, batch.y, batch.weight)) for name, metric in measured.items()}
+
+
+def _numbers(values) -> list[float | None]:
+    """A list that JSON can hold: the epochs behind an early stop are null, not NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,136 @@
+"""What to train on: a data set by name or a person's own file, and the loss that fits it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+import jaxlinear as jl
+from jaxlinear import losses, metrics
+from jaxlinear.data.files import Table, load
+
+LOSSES = {
+    loss.__name__: loss
+    for loss in (
+        losses.squared_error,
+        losses.softmax_cross_entropy,
+        losses.logistic,
+        losses.poisson,
+        losses.gamma,
+        losses.huber,
+        losses.absolute,
+        losses.quantile,
+        losses.hinge,
+        losses.squared_hinge,
+    )
+}
+NAMED = ("sample", "fashion_mnist")
+_CLASSES_AT_MOST = 20  # a target of integers with more values is taken for a number
+
+
+class Task(NamedTuple):
+    """What to train on, with test examples or None, what things are called, and the loss."""
+
+    title: str
+    train: jl.Batch
+    test: jl.Batch | None
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+    target: str
+    loss: str
+    images: bool
+
+
+def gather(options) -> Task:
+    """The task that the options describe; raises ValueError where they do not fit each other."""
+    if options.dataset in NAMED:
+        return _named(options)
+    table = load(options.dataset, options.target)
+    loss = options.loss or _default_loss(table)
+    if is_classifier(loss):
+        table = _count_classes(table, loss)
+    elif table.names:
+        raise ValueError(f"--loss {loss} needs numbers; the target holds {table.names[:5]}.")
+    train, test = table.batch, table.test
+    if test is None:
+        train, test = _split(train, options.test_fraction, options.seed)
+    target = options.target if table.features else "y"
+    title = Path(options.dataset).name
+    return Task(title, train, test, table.names, table.features, target, loss, False)
+
+
+def fashion_mnist(name: str, directory: str | None) -> jl.Dataset:
+    """The data set that goes by one of the ``NAMED``."""
+    return jl.data.fashion_mnist_sample() if name == "sample" else jl.data.fashion_mnist(directory)
+
+
+def is_classifier(loss: str) -> bool:
+    """Whether the targets of a loss are classes."""
+    return losses.target_of(LOSSES[loss]) in ("labels", "probabilities", "signs")
+
+
+def metrics_of(loss: str) -> dict:
+    """What to measure beside the loss."""
+    if loss in ("hinge", "squared_hinge"):
+        return {"accuracy": _accuracy_of_signs}
+    if is_classifier(loss):
+        return {"accuracy": metrics.accuracy}
+    return {} if loss in ("poisson", "gamma") else {"r2": metrics.r2}
+
+
+def _accuracy_of_signs(o, y, weight=None):
+    return metrics.accuracy(o, (y > 0).astype(int), weight)
+
+
+def _named(options) -> Task:
+    loss = options.loss or "softmax_cross_entropy"
+    if loss != "softmax_cross_entropy":
+        raise ValueError(f"--loss {loss} does not fit ten classes; use softmax_cross_entropy.")
+    if options.target is not None:
+        raise ValueError(f"--target {options.target} is for files; {options.dataset} has labels.")
+    dataset = fashion_mnist(options.dataset, options.directory)
+    title = "Fashion-MNIST" + ", the embedded sample" * (options.dataset == "sample")
+    return Task(title, *dataset, (), "label", loss, True)
+
+
+def _default_loss(table: Table) -> str:
+    y = table.batch.y
+    few = y.dtype.kind in "iu" and len(np.unique(y)) <= _CLASSES_AT_MOST
+    return "softmax_cross_entropy" if y.ndim == 1 and (table.names or few) else "squared_error"
+
+
+def _count_classes(table: Table, loss: str) -> Table:
+    """Labels 0 … k-1, or signs, whatever integers or words the file has for its classes."""
+    y = table.batch.y
+    if y.ndim == 2 or y.dtype.kind == "f":
+        return table
+    values = np.arange(len(table.names)) if table.names else np.unique(y)
+    names = table.names or tuple(str(value) for value in values)
+    if len(names) < 2 or (len(names) > 2 and loss != "softmax_cross_entropy"):
+        raise ValueError(f"--loss {loss} does not fit {len(names)} classes, {names[:5]}.")
+
+    def encode(batch):
+        if batch is None:
+            return None
+        unknown = batch.y[~np.isin(batch.y, values)]
+        if unknown.size:
+            raise ValueError(f"y_test holds {unknown[0]}; expected the classes of y, {names[:5]}.")
+        label = np.searchsorted(values, batch.y)
+        return batch._replace(y=2 * label - 1 if loss.endswith("hinge") else label)
+
+    return table._replace(batch=encode(table.batch), test=encode(table.test), names=names)
+
+
+def _split(batch: jl.Batch, fraction: float, seed: int) -> tuple[jl.Batch, jl.Batch | None]:
+    """Rows to train on and rows to test on, at random; no test where that would be no row."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"--test-fraction is {fraction}; expected a number in [0, 1).")
+    n = len(batch.x)
+    held_out = round(fraction * n)
+    if held_out in (0, n):
+        return batch, None
+    order = np.random.default_rng(seed).permutation(n)
+    parts = order[held_out:], order[:held_out]
+    train, test = (jax.tree.map(lambda a, rows=rows: a[rows], batch) for rows in parts)
+    return train, test
