@@ -43,6 +43,11 @@ def numeric(value, name: str):
     return array
 
 
+def _as_jax(array, dtype=None) -> Array:
+    with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused as such
+        return jnp.asarray(array, dtype)
+
+
 def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     """x as (n, d): floating as it came, uint8 as bytes, other integers and booleans as floats."""
     x = numeric(x, "x")
@@ -53,7 +58,7 @@ def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
         raise ValueError(f"x has shape {x.shape}; expected at least one example and one feature.")
     if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jnp.uint8:
         x = x.astype(jnp.result_type(float))
-    x = jnp.asarray(x)
+    x = _as_jax(x)
     if width is not None and x.shape[1] != width:
         raise ValueError(
             f"x has {x.shape[1]} features; the parameters expect {width}. Pass the same columns "
@@ -89,7 +94,7 @@ def targets(y, n: int, kind: str, dtype):
             f"y has shape {y.shape}; expected ({n},) or ({n}, k), one row per example of x."
         )
     if kind != "labels":
-        return jnp.asarray(y, dtype)
+        return _as_jax(y, dtype)
     floating = jnp.issubdtype(y.dtype, jnp.floating)
     if floating != (y.ndim == 2):
         raise TypeError(
@@ -97,7 +102,7 @@ def targets(y, n: int, kind: str, dtype):
             "y.astype(int) for labels, or floats (n, k) for distributions."
         )
     if floating:
-        return jnp.asarray(y, dtype)
+        return _as_jax(y, dtype)
     if isinstance(y, np.ndarray) and y.dtype.itemsize >= 4:
         # Before the labels meet int32: 2**40 would wrap to label 0.
         outside = (y < np.iinfo(np.int32).min) | (y > np.iinfo(np.int32).max)

@@ -21,6 +21,9 @@ def entropy(p: Distribution, base: float | int = math.e) -> Value:
     """H(P) = −Σ_k p_k log p_k, between 0 and log k. ``scipy.stats.entropy(p, base=base)``.
 
     Raises ValueError where ``p`` is not a distribution: not ≥ 0, or not of sum 1.
+
+    >>> print(entropy([0.5, 0.25, 0.25], base=2))
+    1.5
     """
     return cross_entropy(p, p, base)
 
@@ -29,6 +32,9 @@ def cross_entropy(p: Distribution, q: Distribution, base: float | int = math.e) 
     """H(P, Q) = −Σ_k p_k log q_k ≥ H(P), with equality at Q = P; inf where p_k > 0 = q_k.
 
     Of probabilities; for logits use ``losses.softmax_cross_entropy``.
+
+    >>> print(cross_entropy([1.0, 0.0], [0.25, 0.75], base=2))
+    2.0
     """
     p, q = _distribution(p, "p"), _distribution(q, "q")
     _checks.same_shape(p, q)
@@ -58,7 +64,11 @@ def mutual_information(
 
 
 def perplexity(p: Distribution, q: Distribution | None = None) -> Value:
-    """exp H(P, Q) with H in nats, or exp H(P) without Q: the number of equally likely outcomes."""
+    """exp H(P, Q) with H in nats, or exp H(P) without Q: the number of equally likely outcomes.
+
+    >>> print(perplexity([0.125] * 8).round(3))
+    8.0
+    """
     return jnp.exp(cross_entropy(p, p if q is None else q))
 
 

@@ -44,6 +44,9 @@ def squared_error(o: Outputs, y: Target) -> Value:
 
     ``optax.l2_loss`` summed over outputs; half of scikit-learn's squared error; torch's
     ``MSELoss`` has no ½ and averages over outputs too (d2l 3.1).
+
+    >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0])))
+    2.5
     """
     o, y = like(o, y)
     return jnp.sum(0.5 * jnp.square(o - y))
@@ -59,6 +62,12 @@ def softmax_cross_entropy(
     distribution: q ← (1 − α) q + α / k. A label outside 0 … k-1 gives NaN, never a number.
     Equivalent to ``torch.nn.CrossEntropyLoss(reduction="none")`` and to
     ``optax.softmax_cross_entropy(_with_integer_labels)`` (d2l 4.1).
+
+    >>> o = jnp.log(jnp.array([0.25, 0.5, 0.25]))
+    >>> print(jnp.exp(-softmax_cross_entropy(o, 1)))
+    0.5
+    >>> print(jax.grad(softmax_cross_entropy)(o, 1))  # softmax(o) − onehot(y)
+    [ 0.25 -0.5   0.25]
     """
     o, y = jnp.asarray(o), jnp.asarray(y)
     (k,) = o.shape

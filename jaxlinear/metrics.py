@@ -24,6 +24,9 @@ def accuracy(o: Scores, y: Targets, weight: Weight = None) -> Value:
 
     ``o`` holds k scores per example (the largest wins), one logit (positive means 1), or, where
     it is an integer array, the labels themselves. ``y`` holds labels or distributions.
+
+    >>> print(accuracy(jnp.array([[0.1, 0.9], [0.8, 0.2]]), jnp.array([1, 1])))
+    0.5
     """
     decided, true = _decide(o), _decide(y, threshold=0.5)
     _checks.same_shape(decided, true)

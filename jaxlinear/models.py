@@ -39,6 +39,9 @@ def affine(params: Linear, x: Shaped[ArrayLike, " d"]) -> Float[Array, "*outputs
     """o = w x + b for ONE example; uint8 input is a byte image and is scaled to [0, 1].
 
     Equivalent to ``torch.nn.Linear`` and to ``flax.linen.Dense`` (whose kernel is wᵀ).
+
+    >>> print(affine(Linear(jnp.array([2.0, -3.5]), jnp.array(4.0)), jnp.ones(2)))
+    2.5
     """
     if x.dtype == jnp.uint8:
         # (w / 255) x = w (x / 255): scaling w costs k d, scaling a batch of x would cost n d.
@@ -53,6 +56,9 @@ def predict(params: Linear, x) -> Float[Array, "n *outputs"]:
     Equivalent to scikit-learn's ``predict`` of a regression and ``decision_function`` of a
     classifier. Raises ValueError where x is not (n, d) or holds NaN or inf; under ``jit`` such
     rows give NaN.
+
+    >>> predict(zeros(784, 10), jnp.ones((5, 784))).shape
+    (5, 10)
     """
     x = _checks.finite(_checks.features(x, width=params.w.shape[-1]))
     return jax.vmap(affine, (None, 0))(params, x)

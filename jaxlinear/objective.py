@@ -18,6 +18,12 @@ def mean_loss(
     ``loss(o, y)`` and ``model(params, x)`` are written for one example. An example of weight 0
     is absent, whatever it holds, in the value and in every gradient; a batch with no example
     has the penalty as its objective.
+
+    >>> from jaxlinear import losses, zeros
+    >>> objective = mean_loss(losses.softmax_cross_entropy)
+    >>> batch = Batch(jnp.ones((4, 784)), jnp.arange(4))
+    >>> print(objective(zeros(784, 10), batch).round(4))  # log 10
+    2.3026
     """
 
     def objective(params, batch: Batch, l2=0.0):

@@ -83,6 +83,12 @@ def sgd_fit(
 
     scikit-learn's ``SGDClassifier`` and ``SGDRegressor`` (minibatches of one; alpha = l2); a loop
     over torch's ``DataLoader`` with ``SGD(weight_decay=l2)`` on w alone. d2l 3.4 and 4.4.
+
+    >>> from jaxlinear import data
+    >>> batch = data.synthetic_regression(jax.random.key(0), 1000, [2, -3.4], 4.2)
+    >>> fit = sgd_fit(losses.squared_error, batch.x, batch.y, key=jax.random.key(1), lr=0.1)
+    >>> print(fit.params.b.round(1), fit.report.steps, Status(int(fit.report.status)).name)
+    4.1 40 MAX_STEPS
     """
     kind = losses.target_of(loss)
     batch, shape, sound = _checks.examples(x, y, weight, kind, outputs=_outputs(outputs, init))

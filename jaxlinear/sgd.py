@@ -12,6 +12,11 @@ def sgd(lr: Scalar, momentum: Scalar = 0.0) -> optax.GradientTransformation:
 
     Interchangeable with ``optax.sgd(lr, momentum)``, to the last bit on CPU; torch's
     ``SGD(lr, momentum)``. ``lr`` and ``momentum`` may be traced: a sweep compiles nothing new.
+
+    >>> optimizer = sgd(0.1, momentum=0.9)
+    >>> updates, state = optimizer.update(jnp.ones(2), optimizer.init(jnp.zeros(2)))
+    >>> print(updates)
+    [-0.1 -0.1]
     """
 
     def init(params):

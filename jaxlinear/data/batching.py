@@ -71,6 +71,10 @@ def batches(
     A ragged last minibatch is smaller (``drop_last=True`` leaves it out). With
     ``jax.random.fold_in(key, epoch)`` as key these are the minibatches of ``sgd_fit``. torch's
     ``DataLoader(shuffle=True)``.
+
+    >>> batch = Batch(jnp.arange(10.0)[:, None], jnp.arange(10))
+    >>> [len(part.x) for part in batches(jax.random.key(0), batch, 4)]
+    [4, 4, 2]
     """
     n = len(batch.x)
     size = min(_checks.count(size, "size"), n)

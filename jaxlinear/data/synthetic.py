@@ -15,6 +15,10 @@ def synthetic_regression(key: PRNGKeyArray, n: int, w, b, noise: float = 0.01) -
     ``w`` is (d,) with ``b`` (), or (k, d) with ``b`` (k,). The chapter's sets are
     ``synthetic_regression(key, 1000, [2, -3.4], 4.2)`` (3.3) and, for weight decay (3.7),
     ``synthetic_regression(key, 120, 0.01 * jnp.ones(200), 0.05)``.
+
+    >>> batch = synthetic_regression(jax.random.key(0), 1000, [2, -3.4], 4.2)
+    >>> batch.x.shape, batch.y.shape
+    ((1000, 2), (1000,))
     """
     w = jnp.asarray(_checks.numeric(w, "w"), jnp.result_type(float))
     b = jnp.asarray(_checks.numeric(b, "b"), w.dtype)

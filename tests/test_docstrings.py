@@ -1,0 +1,30 @@
+"""The examples in docstrings run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import jaxlinear
+
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(jaxlinear.__path__, "jaxlinear.")
+    if not info.name.endswith(("__main__", "builder"))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    result = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert result.failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    modules = [importlib.import_module(name) for name in MODULES]
+    examples = sum(len(test.examples) for m in modules for test in finder.find(m, m.__name__))
+    assert examples >= 10
