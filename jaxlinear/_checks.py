@@ -5,23 +5,23 @@ negative weights) are checked where they are concrete; under ``jit`` or ``vmap``
 becomes the flag ``sound``, which a solver turns into ``Status.NONFINITE_INPUT``.
 """
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
 from jaxlinear.types import Batch
 
-# What a loss may accept as targets: in words, and as a test of one batch of floating targets.
+# What a loss may accept as targets: in words, and as a test in NumPy (xp) or, traced, in JAX.
 TARGETS = {
-    "real": ("finite numbers", jnp.isfinite),
-    "probabilities": ("numbers in [0, 1]", lambda y: (y >= 0) & (y <= 1)),
-    "counts": ("numbers ≥ 0", lambda y: (y >= 0) & jnp.isfinite(y)),
-    "positive": ("numbers > 0", lambda y: (y > 0) & jnp.isfinite(y)),
-    "signs": ("-1 or 1", lambda y: jnp.abs(y) == 1),
+    "real": ("finite numbers", lambda y, xp: xp.isfinite(y)),
+    "probabilities": ("numbers in [0, 1]", lambda y, xp: (y >= 0) & (y <= 1)),
+    "counts": ("numbers ≥ 0", lambda y, xp: (y >= 0) & xp.isfinite(y)),
+    "positive": ("numbers > 0", lambda y, xp: (y > 0) & xp.isfinite(y)),
+    "signs": ("-1 or 1", lambda y, xp: xp.abs(y) == 1),
     "labels": ("integer labels (n,), or distributions (n, k) that sum to 1", None),
 }
 
@@ -69,7 +69,7 @@ def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
 
 def finite(x: Shaped[Array, "n d"]) -> Shaped[Array, "n d"]:
     """x, which must not hold NaN or inf where its values are known."""
-    if not is_traced(x) and not _finite_rows(x).all():
+    if not is_traced(x) and x.dtype != jnp.uint8 and not jax.device_get(_finite_rows(x)).all():
         raise ValueError(_where_not_finite(x, "x"))
     return x
 
@@ -113,7 +113,7 @@ def targets(y, n: int, kind: str, dtype):
 
 def examples(
     x, y, weight, kind: str, *, outputs: int | None = None, width: int | None = None
-) -> tuple[Batch, tuple[int, ...], Bool[Array, ""]]:
+) -> tuple[Batch, tuple[int, ...], Bool[ArrayLike, ""]]:
     """Check a batch; return it as arrays, the shape of one example's outputs, and ``sound``.
 
     ``kind`` is a key of ``TARGETS``. ``outputs`` is the number of classes, where it is not to be
@@ -125,10 +125,14 @@ def examples(
     # Sums of weights must count: bfloat16 cannot hold 257.
     batch = Batch(x, y, weights(weight, len(x), jnp.promote_types(dtype, jnp.float32)))
     shape = _output_shape(batch, kind, outputs)
-    sound = _sound(batch, kind=kind, classes=math.prod(shape))
-    if not is_traced(sound):
-        _raise_first(batch, kind, shape, jax.device_get(sound))
-    return batch, shape, jnp.stack(list(sound.values())).all()
+    if is_traced(batch):
+        sound = _sound(batch, _finite_rows(batch.x), kind, shape, jnp)
+        return batch, shape, jnp.stack(list(sound.values())).all()
+    # On the host, where nothing is compiled; x stays where it is.
+    host = Batch(batch.x, *jax.device_get((batch.y, batch.weight)))
+    finite = True if x.dtype == jnp.uint8 else jax.device_get(_finite_rows(batch.x))
+    _raise_first(host, _sound(host, finite, kind, shape, np), kind, shape)
+    return batch, shape, np.True_
 
 
 def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:
@@ -146,7 +150,8 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
             "outputs is None and the labels are traced, so the number of classes is unknown. "
             "Pass outputs=k under jit or vmap."
         )
-    largest = int(jnp.max(y if batch.weight is None else jnp.where(batch.weight != 0, y, 0)))
+    y, weight = jax.device_get((y, batch.weight))
+    largest = int(np.max(y if weight is None else np.where(weight != 0, y, 0)))
     if largest < 1:
         raise ValueError(
             f"y holds labels up to {largest}; expected at least two classes, labelled 0, 1, …. "
@@ -155,58 +160,56 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
     return (largest + 1,)
 
 
-@jax.jit
-def _finite_rows(x):
-    return jnp.isfinite(x).all(axis=-1)
-
-
-@functools.partial(jax.jit, static_argnames=("kind", "classes"))
-def _sound(batch: Batch, *, kind: str, classes: int) -> dict[str, Bool[Array, ""]]:
+def _sound(batch: Batch, finite, kind: str, shape: tuple[int, ...], xp) -> dict:
     """Whether every argument is sound on the examples that have weight."""
-    absent = jnp.zeros(len(batch.x), bool) if batch.weight is None else batch.weight == 0
+    absent = False if batch.weight is None else batch.weight == 0
     sound = {
-        "x": (_finite_rows(batch.x) | absent).all(),
-        "y": (_fine_targets(batch.y, kind, classes) | absent).all(),
+        "x": xp.all(finite | absent),
+        "y": xp.all(_fine_targets(batch.y, kind, shape, xp) | absent),
     }
     if batch.weight is not None:
-        sound["weight"] = ((batch.weight >= 0) & jnp.isfinite(batch.weight)).all()
-        sound["examples"] = ~absent.all()
+        sound["weight"] = xp.all((batch.weight >= 0) & xp.isfinite(batch.weight))
+        sound["examples"] = ~xp.all(absent)
     return sound
 
 
-def _fine_targets(y, kind: str, classes: int) -> Bool[Array, " n"]:
+def _fine_targets(y, kind: str, shape: tuple[int, ...], xp) -> Bool[ArrayLike, " n"]:
     if kind != "labels":
-        fine = TARGETS[kind][1](y)
+        fine = TARGETS[kind][1](y, xp)
         return fine.reshape(len(y), -1).all(axis=-1)
     if y.ndim == 1:
-        return (y >= 0) & (y < classes)
+        return (y >= 0) & (y < shape[0])
     slack = 8 * math.sqrt(jnp.finfo(y.dtype).eps)
-    return (y >= 0).all(axis=-1) & (jnp.abs(y.sum(axis=-1) - 1) <= slack)
+    return (y >= 0).all(axis=-1) & (xp.abs(y.sum(axis=-1) - 1) <= slack)
 
 
-def _raise_first(batch: Batch, kind: str, shape: tuple[int, ...], sound: dict) -> None:
+def _raise_first(batch: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -> None:
+    x, y, weight = batch
     if not sound.get("weight", True):
-        bad = np.asarray(~((batch.weight >= 0) & jnp.isfinite(batch.weight)))
-        row = int(np.argmax(bad))
+        row = int(np.argmin((weight >= 0) & np.isfinite(weight)))
         raise ValueError(
-            f"weight[{row}] is {batch.weight[row]}; expected finite numbers ≥ 0, with 0 for "
-            "examples to leave out."
+            f"weight[{row}] is {weight[row]}; expected finite numbers ≥ 0, with 0 for examples to "
+            "leave out."
         )
     if not sound.get("examples", True):
         raise ValueError("weight is 0 everywhere; expected at least one example of weight > 0.")
-    present = np.ones(len(batch.x), bool) if batch.weight is None else np.asarray(batch.weight) != 0
+    present = np.ones(len(y), bool) if weight is None else weight != 0
     if not sound["x"]:
-        raise ValueError(_where_not_finite(batch.x, "x", present))
+        raise ValueError(_where_not_finite(x, "x", present))
     if not sound["y"]:
-        fine = np.asarray(_fine_targets(batch.y, kind, math.prod(shape)))
-        row = int(np.argmax(~fine & present))
-        got = np.asarray(batch.y[row]).tolist()
+        row = int(np.argmax(~_fine_targets(y, kind, shape, np) & present))
         expected = TARGETS[kind][0]
-        if kind == "labels" and batch.y.ndim == 1:
+        if kind == "labels" and y.ndim == 1:
             expected = f"integer labels 0 … {shape[0] - 1}"
         raise ValueError(
-            f"y[{row}] is {got}; expected {expected}. Mend it, or give the row weight 0."
+            f"y[{row}] is {y[row].tolist()}; expected {expected}. Mend it, or give the row "
+            "weight 0."
         )
+
+
+@jax.jit
+def _finite_rows(x):
+    return jnp.isfinite(x).all(axis=-1)
 
 
 def _where_not_finite(x, name: str, present=True) -> str:

@@ -192,7 +192,8 @@ def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]):
     d = x.shape[1]
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else None
     if init is None:
-        return models.zeros(d, *shape, dtype=dtype), None, jnp.zeros((), jnp.int32)
+        zero = np.zeros((*shape, d), dtype or jnp.result_type(float))  # compiles nothing
+        return Linear(zero, zero[..., 0]), None, np.int32(0)
     fit = init if isinstance(init, Fit) else None
     params = Linear(*(_checks.numeric(leaf, "init") for leaf in (fit.params if fit else init)))
     if params.w.shape != (*shape, d) or params.b.shape != shape:
@@ -204,9 +205,7 @@ def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]):
         raise ValueError("init holds NaN or inf; start from finite parameters, or from init=None.")
     floating = dtype or jnp.result_type(params.w.dtype, jnp.float16)
     params = Linear(*(jnp.asarray(leaf, floating) for leaf in params))
-    return (
-        (params, fit.state, fit.report.steps) if fit else (params, None, jnp.zeros((), jnp.int32))
-    )
+    return (params, fit.state, fit.report.steps) if fit else (params, None, np.int32(0))
 
 
 def _bind(optimizer: Optimizer | None, lr, momentum) -> optax.GradientTransformation:

@@ -17,7 +17,6 @@ class LossCase(NamedTuple):
     oracle: callable
     targets: callable
     outputs: int | None
-    smooth: bool = True
 
 
 def _shape(n, k):
@@ -52,12 +51,11 @@ def distributions(rng, n, k):
     return rng.dirichlet(np.ones(k), size=n)
 
 
-def _both(name, targets, smooth=True, **options):
-    """One case with a single output, one with three."""
+def _case(name, targets, outputs, **options):
     loss, oracle = getattr(losses, name), getattr(oracles, name)
     if options:
         loss, oracle = functools.partial(loss, **options), functools.partial(oracle, **options)
-    return [LossCase(f"{name}-{k or 1}", loss, oracle, targets, k, smooth) for k in (None, 3)]
+    return LossCase(f"{name}-{outputs or 1}", loss, oracle, targets, outputs)
 
 
 def _softmax(label, targets, **options):
@@ -67,16 +65,18 @@ def _softmax(label, targets, **options):
 
 
 LOSSES = [
-    *_both("squared_error", real),
+    _case("squared_error", real, None),
+    _case("squared_error", real, 3),
     _softmax("labels", labels),
     _softmax("distributions", distributions),
     _softmax("smoothed", labels, label_smoothing=0.1),
-    *_both("logistic", probability),
-    *_both("poisson", counts),
-    *_both("gamma", positive),
-    *_both("huber", real, delta=0.7),
-    *_both("absolute", real),
-    *_both("quantile", real, q=0.2),
-    *_both("hinge", signs),
-    *_both("squared_hinge", signs),
+    _case("logistic", probability, None),
+    _case("logistic", probability, 3),
+    _case("poisson", counts, 3),
+    _case("gamma", positive, None),
+    _case("huber", real, 3, delta=0.7),
+    _case("absolute", real, None),
+    _case("quantile", real, 3, q=0.2),
+    _case("hinge", signs, None),
+    _case("squared_hinge", signs, 3),
 ]

@@ -1,7 +1,10 @@
 """Shared fixtures. Strict ranks: nothing in the library relies on implicit broadcasting."""
 
 import logging
+import os
 import re
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two workers share a GPU
 
 import jax
 import pytest

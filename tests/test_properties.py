@@ -46,6 +46,7 @@ def test_value_equals_the_oracle(case):
         (params, batch._replace(weight=weight)),
     )
     got = jl.mean_loss(case.loss)(*single, L2)
+    assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, expected, rtol=2e-5)
 
 
@@ -85,7 +86,7 @@ def test_vmap_equals_a_loop(case):
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_dtype_is_kept(case, dtype):
     params, batch = jax.tree.map(
         lambda a: a if a.dtype == np.int32 else jnp.asarray(a, dtype), problem(case)

@@ -1,0 +1,83 @@
+"""Result files, and the Markdown tables that are made of them and of nothing else."""
+
+import json
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.harness import Row
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def write(result: dict, folder: Path = RESULTS) -> Path:
+    """Write ``<question>-<device>.json``; an older answer on the same device is replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result['question']}-{machine.name()}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return path
+
+
+def read(folder: Path = RESULTS) -> list[dict]:
+    """All results of a folder, by name."""
+    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+
+
+def markdown(result: dict) -> str:
+    """The table, fastest first and failures last, then the notes and the machine."""
+    rows = [Row(**row) for row in result["rows"]]
+    reference = next((r for r in rows if r.name == result["reference"] and not r.error), None)
+    lines = [
+        f"**{result['title']}**",
+        "",
+        f"| | ms per {result['unit']}, median (min) | times slower than jaxlinear |",
+        "|---|--:|--:|",
+        *(_line(r, reference) for r in sorted(rows, key=_speed)),
+        "",
+        *_notes(result["notes"]),
+        _machine(result["machine"]),
+    ]
+    return "\n".join(lines)
+
+
+def _speed(row: Row) -> float:
+    return float("inf") if row.error else row.median
+
+
+def _line(row: Row, reference: Row | None) -> str:
+    name = ", ".join(filter(None, (row.name, row.variant)))
+    if row.error:
+        return f"| {name} | {row.error.replace('|', '/')} | |"
+    ratio = f"{row.median / reference.median:.1f}" if reference else ""
+    return f"| {name} | {_ms(row.median)} ({_ms(row.minimum)}) | {ratio} |"
+
+
+def _ms(seconds: float) -> str:
+    """Three significant digits: more would be noise."""
+    return f"{float(f'{1e3 * seconds:.3g}'):g}"
+
+
+def _notes(notes: dict) -> list[str]:
+    lines = []
+    if "first_fit_seconds" in notes:
+        lines.append(
+            "In a fresh process: import {import_seconds:.2f} s, data to the device "
+            "{data_to_device_seconds:.3f} s, first fit with compiling {first_fit_seconds:.2f} s, "
+            "second fit {second_fit_seconds:.2f} s.".format(**notes)
+        )
+    if "first_call_error" in notes:
+        lines.append(f"In a fresh process: {notes['first_call_error']}")
+    if "cost_of_progress_bar" in notes:
+        lines.append(f"A progress bar costs {100 * notes['cost_of_progress_bar']:+.1f} %.")
+    return [line for text in lines for line in (text, "")]
+
+
+def _machine(about: dict) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if v)
+    memory = f"{about['memory_gb']:g} GB, " if about["memory_gb"] else ""
+    commit = f", commit {about['commit']}" if about["commit"] else ""
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {memory}{about['device']}; measured "
+        f"{about['matrix_product_gflops']:g} GFLOP/s in a float32 matrix product, "
+        f"{about['memory_read_gb_per_s']:g} GB/s reading memory; {about['system']}; {versions}; "
+        f"{about['date']}{commit}{' with changes' if about['dirty'] else ''}."
+    )
