@@ -37,3 +37,11 @@ def test_the_modules_of_the_tour_exist():
     named = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", tour, re.M))))
     modules = {p.stem for p in package.glob("[!_]*") if p.suffix == ".py" or p.is_dir()}
     assert modules - {"py", "progress"} <= named | {"progress"}, modules - named
+
+
+def test_the_figures_are_those_of_the_result_files():
+    from benchmarks import report
+
+    begin, end = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
+    tables = "\n\n".join(map(report.markdown, report.read()))
+    assert README.split(begin)[1].split(end)[0].strip() == tables.strip()
