@@ -154,7 +154,7 @@ def _sgd_fit(
         measured = (("loss", mean(loss)), *metrics)
         return {name: metric(o, validation.y, validation.weight) for name, metric in measured}
 
-    model, history, validated, stopped = train.run(
+    model, history, validated, watch = train.run(
         lambda params, state, minibatch: update(params, state, minibatch, l2),
         model,
         batch,
@@ -168,9 +168,12 @@ def _sgd_fit(
     )
     value, gradient = train.full_gradient(objective, model.params, batch, l2)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
-    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    stopped = False if watch is None else watch.waited >= patience
+    # Where no epoch had a finite validation loss, the best model is the one from before.
+    best = 0.0 if watch is None else watch.loss
+    diverged = ~jnp.isfinite(value + norm + best)
     status = jnp.select(
-        [~sound, ~finite, stopped],
+        [~sound, diverged, stopped],
         [jnp.int32(code) for code in (Status.NONFINITE_INPUT, Status.DIVERGED, Status.CONVERGED)],
         jnp.int32(Status.MAX_STEPS),
     )

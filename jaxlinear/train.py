@@ -19,6 +19,7 @@ from jaxlinear.types import Batch
 
 _ROWS = 1024
 Metrics = dict[str, Float[Array, ""]]
+Curves = dict[str, Float[Array, " epochs"]]
 
 
 class Model(NamedTuple):
@@ -112,14 +113,12 @@ def run(
     evaluate: Callable[[PyTree], Metrics] | None = None,
     patience: Int[Array, ""] | None = None,
     listener: Int[Array, ""] | None = None,
-) -> tuple[
-    Model, Float[Array, " epochs"], dict[str, Float[Array, " epochs"]] | None, Bool[Array, ""]
-]:
-    """Train for ``epochs``; the model, its history, its validation metrics, and stopped early.
+) -> tuple[Model, Float[Array, " epochs"], Curves | None, Patience | None]:
+    """Train for ``epochs``; returns the model, its history, its metrics by epoch, and the watch.
 
     Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is counted from the
     model's own steps: a run in two parts is the run in one. ``patience`` stops after that many
-    epochs whose metric "loss" was no better, and the model is the best one.
+    epochs whose metric "loss" was no better; the model is then the best one.
     """
     n = len(batch.x)
     per_epoch = n // size if drop_last else -(-n // size)
@@ -137,34 +136,35 @@ def run(
 
     def epoch(carry, number):
         model, watch = carry
-        stopped = jnp.array(False) if watch is None else watch.waited >= patience
-        if watch is None:
+        stopped = jnp.array(False)
+        if patience is None:
             model, mean, metrics = train(model, number)
         else:
-            skipped = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), shapes)
-            model, mean, metrics = jax.lax.cond(
-                stopped, lambda: (model, *skipped), lambda: train(model, number)
-            )
-            watch = _watch(watch, model, metrics["loss"])
+            stopped = watch.waited >= patience
+            model, mean, metrics = _unless(stopped, train, model, number)
+            watch = _look(watch, model, metrics["loss"])
         if listener is not None:
             progress.tell(listener, number, stopped, mean, metrics)
         return (model, watch), (mean, metrics)
 
-    shapes = jax.eval_shape(train, model, start)[1:]
-    watch = None
-    if patience is not None:
-        watch = Patience(model, jnp.full_like(shapes[1]["loss"], jnp.inf), jnp.array(0))
-    (model, watch), (history, validation) = jax.lax.scan(
-        epoch, (model, watch), start + jnp.arange(epochs)
-    )
-    if watch is None:
-        return model, history, validation, jnp.array(False)
-    return watch.best, history, validation, watch.waited >= patience
+    # Infinite, so that any finite loss is better, in the dtype that the losses have.
+    worst = jnp.full((), jnp.inf, jax.eval_shape(train, model, start)[1].dtype)
+    watch = None if patience is None else Patience(model, worst, jnp.int32(0))
+    numbers = start + jnp.arange(epochs)
+    (model, watch), (history, metrics) = jax.lax.scan(epoch, (model, watch), numbers)
+    return model if watch is None else watch.best, history, metrics, watch
 
 
-def _watch(watch: Patience, model: Model, loss: Float[Array, ""]) -> Patience:
+def _unless(stopped: Bool[Array, ""], train: Callable, model: Model, number):
+    """Train for an epoch, or, once stopped, leave the model and report NaN."""
+    _, *reports = jax.eval_shape(train, model, number)
+    nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
+    return jax.lax.cond(stopped, lambda: (model, *nothing), lambda: train(model, number))
+
+
+def _look(watch: Patience, model: Model, loss: Float[Array, ""]) -> Patience:
+    """Keep the model if its validation loss is the best so far. NaN is never better."""
     better = loss < watch.loss
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), model, watch.best)
-    return Patience(
-        best, jnp.where(better, loss, watch.loss), jnp.where(better, 0, watch.waited + 1)
-    )
+    loss = jnp.where(better, loss, watch.loss)
+    return Patience(best, loss, jnp.where(better, 0, watch.waited + 1))

@@ -200,6 +200,15 @@ def test_early_stopping_returns_the_best_model():
     assert never.report.status == Status.MAX_STEPS and np.isfinite(never.history).all()
 
 
+def test_a_run_that_diverges_at_once_has_not_converged():
+    """Patience runs out, and the best model is the one it began with: finite, and no answer."""
+    x, y, validation = noisy_split()
+    fit = jl.sgd_fit(
+        SQUARED, x, y, key=KEY, lr=1e30, batch_size=8, epochs=20, validation=validation, patience=2
+    )
+    assert fit.report.status == Status.DIVERGED
+
+
 def test_callback_reports_every_epoch_in_order():
     x, y, validation = noisy_split()
     calls = []
@@ -224,6 +233,20 @@ def test_callback_under_jit():
         jax.block_until_ready(run(0.1))
         jax.effects_barrier()
     assert [epoch for epoch, *_ in calls] == [0, 1, 2] * 2
+
+
+def test_callback_under_vmap_hears_every_model():
+    calls = []
+    run = jax.vmap(
+        lambda lr: jl.sgd_fit(
+            SQUARED, X, Y, **{**HYPER, "lr": lr}, callback=lambda *call: calls.append(call)
+        )
+    )
+    fits = jax.block_until_ready(run(jnp.array([0.1, 0.2])))
+    jax.effects_barrier()
+    heard = np.array(sorted((epoch, objective) for epoch, objective, _ in calls))
+    expected = [(e, h) for model in np.asarray(fits.history) for e, h in enumerate(model)]
+    np.testing.assert_allclose(heard, sorted(expected), rtol=1e-6)
 
 
 def test_an_error_in_the_callback_stops_the_run():

@@ -14,6 +14,7 @@ _HYPERPARAMETERS = ("epochs", "lr", "batch_size", "l2", "momentum", "patience", 
 def make_report(task: Task, options, fit: jl.Fit, params: jl.Linear, seconds: dict) -> dict:
     """Everything that report.json holds: what was asked, what came out, on which machine."""
     device = jax.devices()[0]
+    kind = "" if device.device_kind == device.platform else f": {device.device_kind}"
     status = jl.Status(int(fit.report.status))
     validation = fit.validation or {}
     return {
@@ -26,7 +27,7 @@ def make_report(task: Task, options, fit: jl.Fit, params: jl.Linear, seconds: di
         "classes": list(task.names),
         "loss": task.loss,
         "hyperparameters": {name: getattr(options, name) for name in _HYPERPARAMETERS},
-        "device": f"{device.platform}: {device.device_kind}",
+        "device": device.platform + kind,
         "seconds": seconds,
         "train": _scores(task.loss, params, task.train),
         "test": _scores(task.loss, params, task.test),
