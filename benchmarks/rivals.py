@@ -55,9 +55,8 @@ def jaxlinear(data, epochs, lr, size, orders=None, callback=None):
 
 def jaxlinear_orders(n):
     """The orders of the two rivals above and below: what the others get for the proof."""
-    permutation = jax.jit(jl.data.permutation, static_argnums=1)
     key = jax.random.key(0)
-    return lambda epoch: np.array(permutation(jax.random.fold_in(key, epoch), n))
+    return lambda epoch: np.array(jl.data.permutation(jax.random.fold_in(key, epoch), n))
 
 
 def jitted_step(data, epochs, lr, size, orders=None):

@@ -103,11 +103,12 @@ def targets(y, n: int, kind: str, dtype):
         )
     if floating:
         return _as_jax(y, dtype)
-    if isinstance(y, np.ndarray) and y.dtype.itemsize >= 4:
+    if not is_traced(y) and y.dtype.itemsize >= 4:
         # Before the labels meet int32: 2**40 would wrap to label 0.
-        outside = (y < np.iinfo(np.int32).min) | (y > np.iinfo(np.int32).max)
+        host, limits = np.asarray(y), np.iinfo(np.int32)
+        outside = (host < limits.min) | (host > limits.max)
         if outside.any():
-            raise ValueError(f"y holds the label {y[outside][0]}; expected labels below 2**31.")
+            raise ValueError(f"y holds the label {host[outside][0]}; expected labels below 2**31.")
     return jnp.asarray(y, jnp.int32)
 
 
@@ -238,9 +239,19 @@ def like(o, y) -> tuple[Array, Array]:
     return o, y.astype(o.dtype)
 
 
-def number(value, name: str, dtype, *, at_least: float | int = 0, below: float = math.inf):
-    """A traced number in ``dtype``; where it is concrete it must lie in [at_least, below)."""
+def number(
+    value, name: str, dtype, *, at_least: float | int = 0, below: float = math.inf, shape=()
+) -> Array:
+    """A traced number in ``dtype``; where it is concrete it must lie in [at_least, below).
+
+    It may also have one other ``shape``: a number for every output.
+    """
     array = numeric(value, name)
+    if array.shape not in ((), shape):
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected a number{f' or {shape}' if shape else ''}. "
+            f"For many models at once use jax.vmap over {name}."
+        )
     if not is_traced(array):
         host = np.asarray(array)
         if not ((host >= at_least) & (host < below)).all():

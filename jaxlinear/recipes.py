@@ -95,9 +95,7 @@ def sgd_fit(
     params, state, steps = _start(init, batch.x, shape)
     dtype = params.w.dtype
     if validation is not None:
-        validation, _, also_sound = _checks.examples(
-            *validation, kind, outputs=shape[0] if shape else None, width=batch.x.shape[1]
-        )
+        validation, also_sound = _validation(validation, kind, shape, batch.x.shape[1])
         sound = sound & also_sound
     elif patience is not None or metrics:
         raise ValueError("patience and metrics need validation=Batch(x, y); got None.")
@@ -114,7 +112,7 @@ def sgd_fit(
         steps,
         key,
         _checks.number(lr, "lr", dtype),
-        _checks.number(l2, "l2", dtype),
+        _checks.number(l2, "l2", dtype, shape=shape),
         _checks.number(momentum, "momentum", dtype, below=1.0),
         None if patience is None else _checks.number(patience, "patience", int, at_least=1),
         sound,
@@ -188,6 +186,16 @@ def _outputs(outputs: int | None, init: Linear | Fit | None) -> int | None:
         return _checks.count(outputs, "outputs")
     params = init.params if isinstance(init, Fit) else init
     return params.w.shape[0] if params is not None and jnp.ndim(params.w) == 2 else None
+
+
+def _validation(validation: Batch, kind: str, shape: tuple[int, ...], width: int):
+    """The validation batch, checked, and whether it is sound."""
+    outputs = shape[0] if shape else None
+    try:
+        batch, _, sound = _checks.examples(*validation, kind, outputs=outputs, width=width)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"validation: {error}") from error
+    return batch, sound
 
 
 def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]):

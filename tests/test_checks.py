@@ -55,6 +55,9 @@ REFUSED = {
     "weight text": (SQUARED, X, Y, {"weight": ["a"] * 6}, TypeError, "weight has dtype"),
     "lr negative": (SQUARED, X, Y, {"lr": -0.1}, ValueError, r"lr is -0.1; expected"),
     "lr nan": (SQUARED, X, Y, {"lr": np.nan}, ValueError, "lr is nan"),
+    "lr of many": (SQUARED, X, Y, {"lr": [0.1, 0.2]}, ValueError, r"lr has shape \(2,\).*vmap"),
+    "l2 of many": (SQUARED, X, Y, {"l2": np.ones(2)}, ValueError, r"l2 has shape \(2,\); expected"),
+    "l2 of other outputs": (SOFTMAX, X, LABELS, {"l2": np.ones(2)}, ValueError, r"or \(3,\)"),
     "l2 negative": (SQUARED, X, Y, {"l2": -1.0}, ValueError, "l2 is -1.0"),
     "momentum 1": (SQUARED, X, Y, {"momentum": 1.0}, ValueError, r"\[0, 1\)"),
     "batch 0": (SQUARED, X, Y, {"batch_size": 0}, ValueError, "batch_size is 0"),
@@ -73,10 +76,11 @@ REFUSED = {
     ),
     "validation too wide": (
         SQUARED, X, Y, {"validation": jl.Batch(np.ones((4, 3)), np.ones(4))}, ValueError,
-        "x has 3 features",
+        "validation: x has 3 features",
     ),
     "validation label": (
-        SOFTMAX, X, LABELS, {"validation": jl.Batch(X, LABELS + 1)}, ValueError, r"y\[2\] is 3",
+        SOFTMAX, X, LABELS, {"validation": jl.Batch(X, LABELS + 1)}, ValueError,
+        r"validation: y\[2\] is 3",
     ),
     "patience alone": (SQUARED, X, Y, {"patience": 3}, ValueError, "need validation"),
 }  # fmt: skip
@@ -96,6 +100,19 @@ def test_bad_rows_of_weight_zero_are_no_mistake(key):
     kept = weight != 0
     expected = jl.sgd_fit(SOFTMAX, X[kept], LABELS[kept], key=key, lr=0.1, batch_size=6, outputs=2)
     np.testing.assert_allclose(got.params.w, expected.params.w, atol=1e-6)
+
+
+def test_labels_of_64_bits_on_the_device_do_not_wrap(key, x64):
+    y = jnp.asarray(changed(LABELS, 0, 2**40))
+    assert y.dtype == jnp.int64
+    with pytest.raises(ValueError, match="label 1099511627776"):
+        jl.sgd_fit(SOFTMAX, X, y, key=key, lr=0.1)
+
+
+def test_l2_for_every_output(key):
+    fit = jl.sgd_fit(SOFTMAX, X, LABELS, key=key, lr=0.1, l2=np.array([0, 0.5, 9]), epochs=100)
+    norms = np.linalg.norm(fit.params.w, axis=1)
+    assert norms[0] > norms[1] > norms[2]
 
 
 def test_under_jit_the_number_of_classes_must_be_told(key):
