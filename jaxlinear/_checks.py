@@ -241,7 +241,7 @@ def like(o, y) -> tuple[Array, Array]:
 
 def number(
     value, name: str, dtype, *, at_least: float | int = 0, below: float = math.inf, shape=()
-) -> Array:
+):
     """A traced number in ``dtype``; where it is concrete it must lie in [at_least, below).
 
     It may also have one other ``shape``: a number for every output.
@@ -252,11 +252,12 @@ def number(
             f"{name} has shape {array.shape}; expected a number{f' or {shape}' if shape else ''}. "
             f"For many models at once use jax.vmap over {name}."
         )
-    if not is_traced(array):
-        host = np.asarray(array)
-        if not ((host >= at_least) & (host < below)).all():
-            raise ValueError(f"{name} is {value}; expected a number in [{at_least:g}, {below:g}).")
-    return jnp.asarray(array, dtype)
+    if is_traced(array):
+        return array.astype(dtype)
+    host = np.asarray(array)
+    if not ((host >= at_least) & (host < below)).all():
+        raise ValueError(f"{name} is {value}; expected a number in [{at_least:g}, {below:g}).")
+    return host.astype(dtype)  # on the host, where a conversion costs nothing
 
 
 def count(value, name: str) -> int:

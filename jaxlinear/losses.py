@@ -53,9 +53,7 @@ def squared_error(o: Outputs, y: Target) -> Value:
 
 
 @target("labels")
-def softmax_cross_entropy(
-    o: Float[ArrayLike, " k"], y: Target, label_smoothing: Number = 0.0
-) -> Value:
+def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) -> Value:
     """−Σ_k q_k log softmax(o)_k, in nats; q is the one-hot vector of a label or y itself.
 
     ``y`` is an integer label () or a distribution (k,). Smoothing mixes in the uniform
@@ -70,7 +68,12 @@ def softmax_cross_entropy(
     [ 0.25 -0.5   0.25]
     """
     o, y = jnp.asarray(o), jnp.asarray(y)
-    (k,) = o.shape
+    if o.ndim != 1:
+        raise ValueError(
+            f"the outputs have shape {o.shape}; expected (k,), the logits of ONE example: use "
+            "jax.vmap, or mean_loss, for a batch."
+        )
+    k = len(o)
     if y.ndim == 0 and not jnp.issubdtype(y.dtype, jnp.floating):
         # A product with the one-hot vector: the gradient of an index is a scatter, slow on CPU.
         q = jnp.where((y >= 0) & (y < k), y == jnp.arange(k), jnp.nan)

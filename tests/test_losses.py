@@ -103,6 +103,11 @@ def test_shapes_are_not_broadcast(loss):
         loss(jnp.zeros(3), jnp.ones(1))
 
 
+def test_a_batch_of_logits_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"shape \(5, 3\); expected \(k,\).*jax\.vmap"):
+        losses.softmax_cross_entropy(jnp.zeros((5, 3)), jnp.zeros(5, int))
+
+
 def test_best_constants():
     """d2l 3.1, exercise 1: the mean minimises the squared error, the median the absolute one."""
     y = jnp.array([1.0, 2.0, 3.0, 4.0, 90.0])
