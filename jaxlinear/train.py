@@ -147,9 +147,11 @@ def run(
             progress.tell(listener, number, stopped, mean, metrics)
         return (model, watch), (mean, metrics)
 
-    # Infinite, so that any finite loss is better, in the dtype that the losses have.
-    worst = jnp.full((), jnp.inf, jax.eval_shape(train, model, start)[1].dtype)
-    watch = None if patience is None else Patience(model, worst, jnp.int32(0))
+    watch = None
+    if patience is not None:
+        *_, metrics = jax.eval_shape(train, model, start)
+        worst = jnp.full((), jnp.inf, metrics["loss"].dtype)  # any finite loss is better
+        watch = Patience(model, worst, jnp.int32(0))
     numbers = start + jnp.arange(epochs)
     (model, watch), (history, metrics) = jax.lax.scan(epoch, (model, watch), numbers)
     return model if watch is None else watch.best, history, metrics, watch
