@@ -125,12 +125,13 @@ def examples(
     y = targets(y, len(x), kind, dtype)
     # Sums of weights must count: bfloat16 cannot hold 257.
     batch = Batch(x, y, weights(weight, len(x), jnp.promote_types(dtype, jnp.float32)))
-    shape = _output_shape(batch, kind, outputs)
     if is_traced(batch):
+        shape = _output_shape(batch, kind, outputs)
         sound = _sound(batch, _finite_rows(batch.x), kind, shape, jnp)
         return batch, shape, jnp.stack(list(sound.values())).all()
     # On the host, where nothing is compiled; x stays where it is.
     host = Batch(batch.x, *jax.device_get((batch.y, batch.weight)))
+    shape = _output_shape(host, kind, outputs)
     finite = True if x.dtype == jnp.uint8 else jax.device_get(_finite_rows(batch.x))
     _raise_first(host, _sound(host, finite, kind, shape, np), kind, shape)
     return batch, shape, np.True_
@@ -151,8 +152,7 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
             "outputs is None and the labels are traced, so the number of classes is unknown. "
             "Pass outputs=k under jit or vmap."
         )
-    y, weight = jax.device_get((y, batch.weight))
-    largest = int(np.max(y if weight is None else np.where(weight != 0, y, 0)))
+    largest = int(np.max(y if batch.weight is None else np.where(batch.weight != 0, y, 0)))
     if largest < 1:
         raise ValueError(
             f"y holds labels up to {largest}; expected at least two classes, labelled 0, 1, …. "
@@ -180,8 +180,14 @@ def _fine_targets(y, kind: str, shape: tuple[int, ...], xp) -> Bool[ArrayLike, "
         return fine.reshape(len(y), -1).all(axis=-1)
     if y.ndim == 1:
         return (y >= 0) & (y < shape[0])
-    slack = 8 * math.sqrt(jnp.finfo(y.dtype).eps)
-    return (y >= 0).all(axis=-1) & (xp.abs(y.sum(axis=-1) - 1) <= slack)
+    return is_distribution(y, xp)
+
+
+def is_distribution(p, xp) -> Bool[ArrayLike, "*batch"]:
+    """Whether the numbers along the last axis are ≥ 0 and sum to 1, up to the dtype's rounding."""
+    slack = 8 * math.sqrt(jnp.finfo(p.dtype).eps)
+    wide = jnp.promote_types(p.dtype, jnp.float32)  # a sum in bfloat16 stalls below 1
+    return (p >= 0).all(axis=-1) & (xp.abs(p.sum(axis=-1, dtype=wide) - 1) <= slack)
 
 
 def _raise_first(batch: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -> None:

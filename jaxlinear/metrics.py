@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from jaxlinear import _checks, losses
-from jaxlinear.objective import weighted_mean
+from jaxlinear.objective import weighted_mean, where_present
 
 Scores = Num[ArrayLike, "n *k"]
 Targets = Num[ArrayLike, "n *l"]
@@ -49,7 +49,7 @@ def r2(o: Scores, y: Targets, weight: Weight = None) -> Value:
     A constant target, which nothing can explain, has r2 = 0 (and 1 where it is met exactly).
     """
     weight = _number(weight)
-    o, y = (_present(rows, weight) for rows in _checks.like(o, y))
+    o, y = (where_present(weight, rows) for rows in _checks.like(o, y))
     unexplained = weighted_mean(jnp.square(y - o), weight)
     total = weighted_mean(jnp.square(y - weighted_mean(y, weight)[None]), weight)
     constant = total == 0
@@ -71,7 +71,8 @@ def mean(loss: Callable) -> Callable:
 
     def metric(o, y, weight=None):
         each = jax.vmap(loss)(jnp.asarray(o), jnp.asarray(y))
-        return weighted_mean(_present(each, _number(weight)), _number(weight))
+        weight = _number(weight)
+        return weighted_mean(where_present(weight, each), weight)
 
     return metric
 
@@ -87,10 +88,3 @@ def _decide(scores, threshold: float = 0.0):
 
 def _number(weight):
     return None if weight is None else jnp.asarray(weight, jnp.result_type(float))
-
-
-def _present(rows, weight):
-    """Zeros where the weight is 0: a NaN times 0 is NaN."""
-    if weight is None:
-        return rows
-    return jnp.where((weight != 0).reshape(-1, *[1] * (rows.ndim - 1)), rows, 0)

@@ -43,6 +43,13 @@ def weighted_mean(values, weight=None):
     return (weighted / jnp.where(total == 0, 1, total)).astype(values.dtype)
 
 
+def where_present(weight, rows, otherwise=0):
+    """The rows (n, …) whose weight is not 0, and ``otherwise`` in the place of the others."""
+    if weight is None:
+        return rows
+    return jnp.where((weight != 0).reshape(-1, *[1] * (rows.ndim - 1)), rows, otherwise)
+
+
 def _blank_absent(batch: Batch) -> Batch:
     """Overwrite examples of weight 0: a NaN times 0 is NaN, in the value and in the gradient.
 
@@ -57,7 +64,6 @@ def _blank_absent(batch: Batch) -> Batch:
     def blank(rows):
         if rows.dtype == jnp.uint8:
             return rows  # bytes are always finite, and a copy of the images is not free
-        stand_in = jnp.where(present[first], rows[first], 0)
-        return jnp.where(present.reshape(-1, *[1] * (rows.ndim - 1)), rows, stand_in)
+        return where_present(batch.weight, rows, jnp.where(present[first], rows[first], 0))
 
     return batch._replace(x=blank(batch.x), y=blank(batch.y))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jaxlinear import progress
 from jaxlinear.data import batching
@@ -141,7 +141,9 @@ def run(
             model, mean, metrics = train(model, number)
         else:
             stopped = watch.waited >= patience
-            model, mean, metrics = _unless(stopped, train, model, number)
+            model, mean, metrics = jax.lax.cond(
+                stopped, lambda: (model, *nothing), lambda: train(model, number)
+            )
             watch = _look(watch, model, metrics["loss"])
         if listener is not None:
             progress.tell(listener, number, stopped, mean, metrics)
@@ -149,19 +151,13 @@ def run(
 
     watch = None
     if patience is not None:
-        *_, metrics = jax.eval_shape(train, model, start)
-        worst = jnp.full((), jnp.inf, metrics["loss"].dtype)  # any finite loss is better
+        _, *reports = jax.eval_shape(train, model, start)
+        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
+        worst = jnp.full_like(nothing[1]["loss"], jnp.inf)  # any finite loss is better
         watch = Patience(model, worst, jnp.int32(0))
     numbers = start + jnp.arange(epochs)
     (model, watch), (history, metrics) = jax.lax.scan(epoch, (model, watch), numbers)
     return model if watch is None else watch.best, history, metrics, watch
-
-
-def _unless(stopped: Bool[Array, ""], train: Callable, model: Model, number):
-    """Train for an epoch, or, once stopped, leave the model and report NaN."""
-    _, *reports = jax.eval_shape(train, model, number)
-    nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
-    return jax.lax.cond(stopped, lambda: (model, *nothing), lambda: train(model, number))
 
 
 def _look(watch: Patience, model: Model, loss: Float[Array, ""]) -> Patience:

@@ -84,6 +84,13 @@ def test_what_is_no_distribution_is_refused(p, message):
         it.entropy(p)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_many_outcomes_in_half_precision_are_a_distribution(dtype):
+    """Each is too small for a sum in that dtype to go on growing."""
+    p = jnp.full(4096, 1 / 4096, dtype)
+    assert float(it.entropy(p)) == pytest.approx(np.log(4096), rel=0.02)
+
+
 def test_shapes_are_not_broadcast():
     with pytest.raises(ValueError, match="same shape"):
         it.cross_entropy([[0.5, 0.5]], [0.5, 0.5])

@@ -37,6 +37,13 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+def predicted(capsys, model, data):
+    """The rows that ``jaxlinear predict`` prints."""
+    code, out, _ = run(capsys, "predict", model, data)
+    assert code == 0
+    return list(csv.DictReader(out.splitlines()))
+
+
 def test_train_on_the_sample(tmp_path, capsys):
     code, out, err = run(capsys, "train", "--epochs", 3, "--out", tmp_path)
     assert code == 0
@@ -55,11 +62,10 @@ def test_train_on_the_sample(tmp_path, capsys):
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
     assert str(tmp_path) in out
 
-    code, out, _ = run(capsys, "predict", tmp_path / "model.npz", "sample")
-    rows = list(csv.DictReader(out.splitlines()))
+    rows = predicted(capsys, tmp_path / "model.npz", "sample")
     names = np.array(sample.names)
     right = np.mean([row["prediction"] for row in rows] == names[sample.test.y])
-    assert code == 0 and right == pytest.approx(accuracy)
+    assert right == pytest.approx(accuracy)
 
 
 def test_classes_from_words_in_a_csv_file(tmp_path, capsys):
@@ -87,8 +93,8 @@ def test_numbers_from_a_csv_file_whatever_the_scales(tmp_path, capsys):
         "--batch-size", 16, "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 0 and "squared_error" in out
-    _, out, _ = run(capsys, "predict", tmp_path / "out" / "model.npz", path)
-    got = np.array([float(row["prediction"]) for row in csv.DictReader(out.splitlines())])
+    rows = predicted(capsys, tmp_path / "out" / "model.npz", path)
+    got = np.array([float(row["prediction"]) for row in rows])
     np.testing.assert_allclose(got, NUMBER, atol=0.02)
     assert (tmp_path / "out" / "predictions.png").exists()
 
@@ -106,8 +112,8 @@ def test_two_classes_counted_as_in_the_file(tmp_path, capsys, loss):
     assert code == 0 and report["classes"] == ["3", "7"] and report["examples"]["test"] == 20
     assert report["test"]["accuracy"] > 0.9
     assert not list((tmp_path / "out").glob("*.png"))
-    _, out, _ = run(capsys, "predict", tmp_path / "out" / "model.npz", path)
-    got = [int(row["prediction"]) for row in csv.DictReader(out.splitlines())]
+    rows = predicted(capsys, tmp_path / "out" / "model.npz", path)
+    got = [int(row["prediction"]) for row in rows]
     assert np.mean(got == labels) > 0.9
 
 
@@ -119,8 +125,8 @@ def test_counts_with_the_poisson_loss(tmp_path, capsys):
         100, "--lr", 0.05, "--out", tmp_path / "out", "--test-fraction", 0,
     )  # fmt: skip
     assert code == 0
-    _, out, _ = run(capsys, "predict", tmp_path / "out" / "model.npz", path)
-    got = np.array([float(row["prediction"]) for row in csv.DictReader(out.splitlines())])
+    rows = predicted(capsys, tmp_path / "out" / "model.npz", path)
+    got = np.array([float(row["prediction"]) for row in rows])
     assert got.mean() == pytest.approx(counts.mean(), rel=0.05)
     assert np.corrcoef(np.log(got), STANDARD[:, 0])[0, 1] > 0.95
 

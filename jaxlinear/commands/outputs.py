@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 import jaxlinear as jl
+from jaxlinear.commands.task import has_signs
 
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
@@ -20,7 +21,7 @@ def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
         p = np.asarray(jax.nn.softmax(o))
         return p.argmax(1), p.max(1)
     label = (o > 0).astype(int)
-    if loss in ("hinge", "squared_hinge"):
+    if has_signs(loss):
         return label, np.abs(o)
     p = np.asarray(jax.nn.sigmoid(o))
     return label, np.where(label == 1, p, 1 - p)

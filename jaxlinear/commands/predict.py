@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlinear import model_file
 from jaxlinear.commands.outputs import decide, outputs_of
-from jaxlinear.commands.task import NAMED, fashion_mnist, is_classifier
+from jaxlinear.commands.task import NAMED, fashion_mnist, has_log_mean, has_signs, is_classifier
 from jaxlinear.data.atomic import replacing
 from jaxlinear.data.files import load_features
 
@@ -36,10 +36,10 @@ def _rows(model: model_file.Model, o: np.ndarray) -> tuple[list[str], list[list]
     if is_classifier(model.loss):
         labels, probability = decide(model.loss, o)
         names = model.names or tuple(str(i) for i in range(max(2, o.shape[-1])))
-        score = "margin" if model.loss.endswith("hinge") else "probability"
+        score = "margin" if has_signs(model.loss) else "probability"
         pairs = zip(labels, probability, strict=True)
         return ["prediction", score], [[names[label], f"{p:.6g}"] for label, p in pairs]
-    o = np.exp(o) if model.loss in ("poisson", "gamma") else o  # their outputs are log means
+    o = np.exp(o) if has_log_mean(model.loss) else o
     columns = o.reshape(len(o), -1)
     names = [f"prediction_{i}" for i in range(columns.shape[1])] if o.ndim == 2 else ["prediction"]
     return names, [[f"{value:.9g}" for value in row] for row in columns]

@@ -67,16 +67,26 @@ def fashion_mnist(name: str, directory: str | None) -> jl.Dataset:
 
 def is_classifier(loss: str) -> bool:
     """Whether the targets of a loss are classes."""
-    return losses.target_of(LOSSES[loss]) in ("labels", "probabilities", "signs")
+    return losses.target_of(LOSSES[loss]) in ("labels", "probabilities") or has_signs(loss)
+
+
+def has_signs(loss: str) -> bool:
+    """Whether the targets of a loss are −1 and 1, and its outputs distances to a border."""
+    return losses.target_of(LOSSES[loss]) == "signs"
+
+
+def has_log_mean(loss: str) -> bool:
+    """Whether the outputs of a loss are the logarithm of what is predicted."""
+    return losses.target_of(LOSSES[loss]) in ("counts", "positive")
 
 
 def metrics_of(loss: str) -> dict:
     """What to measure beside the loss."""
-    if loss in ("hinge", "squared_hinge"):
+    if has_signs(loss):
         return {"accuracy": _accuracy_of_signs}
     if is_classifier(loss):
         return {"accuracy": metrics.accuracy}
-    return {} if loss in ("poisson", "gamma") else {"r2": metrics.r2}
+    return {} if has_log_mean(loss) else {"r2": metrics.r2}
 
 
 def _accuracy_of_signs(o, y, weight=None):
@@ -117,7 +127,7 @@ def _count_classes(table: Table, loss: str) -> Table:
         if unknown.size:
             raise ValueError(f"y_test holds {unknown[0]}; expected the classes of y, {names[:5]}.")
         label = np.searchsorted(values, batch.y)
-        return batch._replace(y=2 * label - 1 if loss.endswith("hinge") else label)
+        return batch._replace(y=2 * label - 1 if has_signs(loss) else label)
 
     return table._replace(batch=encode(table.batch), test=encode(table.test), names=names)
 
