@@ -3,7 +3,9 @@
 Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
-from jaxlinear import data, information, losses, metrics, penalties, train
+from jaxlinear import data, gram, inference, information, losses, metrics, penalties, train
+from jaxlinear.cross_validation import CrossValidation, ridge_cv
+from jaxlinear.exact import least_squares, ridge, ridge_path
 from jaxlinear.models import affine, labels, normal, predict, probabilities, zeros
 from jaxlinear.objective import mean_loss
 from jaxlinear.recipes import sgd_fit
@@ -14,6 +16,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "CrossValidation",
     "Dataset",
     "Fit",
     "Linear",
@@ -21,8 +24,11 @@ __all__ = [
     "Status",
     "affine",
     "data",
+    "gram",
+    "inference",
     "information",
     "labels",
+    "least_squares",
     "losses",
     "mean_loss",
     "metrics",
@@ -30,6 +36,9 @@ __all__ = [
     "penalties",
     "predict",
     "probabilities",
+    "ridge",
+    "ridge_cv",
+    "ridge_path",
     "sgd",
     "sgd_fit",
     "train",

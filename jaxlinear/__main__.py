@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxlinear
-from jaxlinear.commands import data, predict, task, train
+from jaxlinear.commands import data, predict, solvers, task, train
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,9 +25,16 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         sub.set_defaults(command=function)
-        return sub.add_argument
+        return sub
 
-    option = command("train", train.run, "Train a model, and save it with a report.")
+    _add_train(command("train", train.run, "Train a model, and save it with a report."))
+    _add_predict(command("predict", predict.run, "Predict with a model, and print a .csv table."))
+    _add_data(command("data", data.run, "Prepare a data set, or verify the prepared one."))
+    return top
+
+
+def _add_train(sub: argparse.ArgumentParser) -> None:
+    option = sub.add_argument
     option(
         "--dataset",
         default="sample",
@@ -41,13 +48,14 @@ def parser() -> argparse.ArgumentParser:
         choices=sorted(task.LOSSES),
         help="default: softmax_cross_entropy for classes, squared_error for numbers",
     )
-    option("--epochs", type=int, default=10, help="passes over the training examples")
-    option("--lr", type=float, default=0.1, help="learning rate")
-    option("--batch-size", type=int, default=256, help="examples in a step")
+    option(
+        "--solver",
+        choices=list(solvers.SOLVERS),
+        default="sgd",
+        help="sgd: many small steps, for every loss; exact: least squares, solved at once",
+    )
     option("--l2", type=float, default=0.0, help="strength of the penalty on the weights")
-    option("--momentum", type=float, default=0.0, help="momentum, in [0, 1)")
-    option("--patience", type=int, help="stop after so many epochs without a better test loss")
-    option("--seed", type=int, default=0, help="for the order of the examples and the split")
+    option("--seed", type=int, default=0, help="for the split, and the order of the examples")
     option(
         "--test-fraction",
         type=float,
@@ -57,17 +65,36 @@ def parser() -> argparse.ArgumentParser:
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
+    _add_sgd(sub.add_argument_group("options of --solver sgd"))
 
-    option = command("predict", predict.run, "Predict with a model, and print a .csv table.")
+
+def _add_sgd(group) -> None:
+    """Options that are absent unless given, so that another solver can refuse them."""
+
+    def option(name, kind, help):
+        default = solvers.SGD_DEFAULTS[name.replace("-", "_")]
+        text = f"{help} (default: {default})"
+        group.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
+
+    option("epochs", int, "passes over the training examples")
+    option("lr", float, "learning rate")
+    option("batch-size", int, "examples in a step")
+    option("momentum", float, "momentum, in [0, 1)")
+    option("patience", int, "stop after so many epochs without a better test loss")
+
+
+def _add_predict(sub: argparse.ArgumentParser) -> None:
+    option = sub.add_argument
     option("model", help="model.npz, written by train")
     option("data", help="sample, fashion_mnist, or a file, as in train")
     option("--directory", help="where Fashion-MNIST lies")
     option("--out", help="write the table to this file instead")
 
-    option = command("data", data.run, "Prepare a data set, or verify the prepared one.")
+
+def _add_data(sub: argparse.ArgumentParser) -> None:
+    option = sub.add_argument
     option("name", choices=["fashion_mnist"], help="which data set")
     option("--directory", help="where it lies, or is to be prepared")
-    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -74,14 +74,15 @@ def finite(x: Shaped[Array, "n d"]) -> Shaped[Array, "n d"]:
     return x
 
 
-def weights(weight, n: int, dtype):
-    """weight as (n,) in ``dtype``, or None."""
+def weights(weight, n: int, dtype, outputs: tuple[int, ...] = ()):
+    """weight as (n,) in ``dtype``, or None; also (n, k) where the k ``outputs`` may differ."""
     if weight is None:
         return None
     weight = numeric(weight, "weight")
-    if weight.shape != (n,):
+    if weight.shape not in ((n,), (n, *outputs)):
+        other = f" or {(n, *outputs)}" if outputs else ""
         raise ValueError(
-            f"weight has shape {weight.shape}; expected ({n},), one number per example."
+            f"weight has shape {weight.shape}; expected ({n},){other}, one number per example."
         )
     return jnp.asarray(weight, dtype)
 
@@ -113,12 +114,20 @@ def targets(y, n: int, kind: str, dtype):
 
 
 def examples(
-    x, y, weight, kind: str, *, outputs: int | None = None, width: int | None = None
+    x,
+    y,
+    weight,
+    kind: str,
+    *,
+    outputs: int | None = None,
+    width: int | None = None,
+    look: bool = True,
 ) -> tuple[Batch, tuple[int, ...], Bool[ArrayLike, ""]]:
     """Check a batch; return it as arrays, the shape of one example's outputs, and ``sound``.
 
     ``kind`` is a key of ``TARGETS``. ``outputs`` is the number of classes, where it is not to be
-    read off the labels; ``width`` the number of features, where it is known.
+    read off the labels; ``width`` the number of features, where it is known. ``look=False``
+    leaves NaN and inf in x to a solver that notices them without a look at all of x.
     """
     x = features(x, width=width)
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
@@ -127,14 +136,50 @@ def examples(
     batch = Batch(x, y, weights(weight, len(x), jnp.promote_types(dtype, jnp.float32)))
     if is_traced(batch):
         shape = _output_shape(batch, kind, outputs)
-        sound = _sound(batch, _finite_rows(batch.x), kind, shape, jnp)
+        sound = _sound(batch, _finite_rows(batch.x) if look else True, kind, shape, jnp)
         return batch, shape, jnp.stack(list(sound.values())).all()
     # On the host, where nothing is compiled; x stays where it is.
     host = Batch(batch.x, *jax.device_get((batch.y, batch.weight)))
     shape = _output_shape(host, kind, outputs)
-    finite = True if x.dtype == jnp.uint8 else jax.device_get(_finite_rows(batch.x))
+    finite = x.dtype == jnp.uint8 or not look or jax.device_get(_finite_rows(batch.x))
     _raise_first(host, _sound(host, finite, kind, shape, np), kind, shape)
     return batch, shape, np.True_
+
+
+def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
+    """Check a batch whose targets are numbers, or NaN where missing: such have weight 0.
+
+    A weight may be (n, k), and is so where y (n, k) is seen to have missing targets.
+    """
+    x = features(x)
+    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
+    y = targets(y, len(x), "real", dtype)
+    weight = weights(weight, len(x), jnp.promote_types(dtype, jnp.float32), y.shape[1:])
+    traced = is_traced(x, y, weight)
+    if y.ndim == 1 or not traced:
+        xp = jnp if traced else np
+        missing = xp.isnan(xp.asarray(y))
+        if y.ndim == 1 or missing.any():
+            weight = 1 if weight is None else weight.reshape(len(x), *[-1] * (y.ndim - 1))
+            weight = jnp.where(missing, 0, weight).astype(jnp.promote_types(dtype, jnp.float32))
+    batch = Batch(x, y, weight)
+    wide = y.reshape(len(x), -1)
+    absent = False if weight is None else weight.reshape(len(x), -1) == 0
+    row_absent = False if weight is None else absent.all(axis=1)
+    sound = {
+        "x": (_finite_rows(x) | row_absent).all(),
+        "y": (jnp.isfinite(wide) | absent).all(),
+        "weight": True if weight is None else ((weight >= 0) & jnp.isfinite(weight)).all(),
+    }
+    if traced:
+        return batch, jnp.stack([jnp.asarray(part) for part in sound.values()]).all()
+    if all(sound.values()):
+        return batch, np.True_
+    host = jax.device_get(batch)
+    for name, present in (("weight", True), ("x", ~row_absent), ("y", ~absent)):
+        if not sound[name]:
+            raise ValueError(_where_not_finite(getattr(host, name), name, present))
+    raise AssertionError("unreachable")
 
 
 def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:
@@ -214,6 +259,13 @@ def _raise_first(batch: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -
         )
 
 
+def finite_where_present(batch: Batch) -> Bool[Array, ""]:
+    """Whether x and y are finite in all examples that have weight."""
+    y = batch.y.reshape(len(batch.y), -1)
+    finite = _finite_rows(batch.x) & jnp.isfinite(y).all(axis=-1)
+    return jnp.all(finite if batch.weight is None else finite | (batch.weight == 0))
+
+
 @jax.jit
 def _finite_rows(x):
     return jnp.isfinite(x).all(axis=-1)
@@ -264,6 +316,14 @@ def number(
     if not ((host >= at_least) & (host < below)).all():
         raise ValueError(f"{name} is {value}; expected a number in [{at_least:g}, {below:g}).")
     return host.astype(dtype)  # on the host, where a conversion costs nothing
+
+
+def numbers(values, name: str, dtype):
+    """A list of numbers ≥ 0, (m,) in ``dtype``."""
+    array = numeric(values, name)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"{name} has shape {array.shape}; expected (m,), a list of numbers.")
+    return number(array, name, dtype, shape=array.shape)
 
 
 def count(value, name: str) -> int:

@@ -66,7 +66,8 @@ _SENTENCES = {
     Status.CONVERGED: "The solver's own test of convergence was met.",
     Status.MAX_STEPS: "All steps were taken; whether this is the optimum was not tested.",
     Status.STALLED_AT_PRECISION: "The dtype can do no more; use float64 for a closer solution.",
-    Status.RANK_DEFICIENT: "Columns of x depend on each other: the minimum-norm solution.",
+    Status.RANK_DEFICIENT: "Columns of x depend on each other as far as the dtype can tell: the "
+    "solution of minimum norm.",
     Status.DIVERGED: "The objective or the parameters overflowed; lower lr or scale the data.",
     Status.NONFINITE_INPUT: "An example of nonzero weight holds NaN, inf or a label out of range, "
     "or no example has weight; mend the data or give such rows weight 0.",
@@ -78,13 +79,15 @@ class Report(NamedTuple):
 
     ``status`` is a ``Status`` code, ``steps`` the number of updates behind the parameters,
     ``objective`` and ``gradient_norm`` the full training objective and the 2-norm of its
-    gradient at the parameters.
+    gradient at the parameters. ``rank`` is that of x, without the column of ones, where the
+    solver finds it out.
     """
 
     status: Int[Array, "*models"]
     steps: Int[Array, "*models"]
     objective: Float[Array, "*models"]
     gradient_norm: Float[Array, "*models"]
+    rank: Int[Array, "*models"] | None = None
 
 
 class Fit(NamedTuple):

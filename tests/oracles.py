@@ -106,3 +106,16 @@ def sgd_softmax(w, b, x, y, orders, size, lr, momentum=0.0, l2=0.0):
             w, b = w - lr * v_w, b - lr * v_b
         history.append(total / len(order))
     return w, b, np.array(history)
+
+
+def ridge(x, y, l2, weight=None, intercept=True):
+    """The minimum of the mean squared error and l2/2 ‖w‖²; of all minima that of least ‖w‖."""
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
+    mean_x = weight @ x / weight.sum() * intercept
+    mean_y = weight @ y / weight.sum() * intercept
+    root = np.sqrt(weight)
+    a, sides = root[:, None] * (x - mean_x), (root * (y - mean_y).T).T
+    above = np.sqrt(weight.sum() * l2) * np.eye(x.shape[1])
+    zeros = np.zeros((x.shape[1], *y.shape[1:]))
+    w = np.linalg.lstsq(np.vstack([a, above]), np.concatenate([sides, zeros]), rcond=1e-13)[0].T
+    return w, mean_y - w @ mean_x

@@ -14,11 +14,13 @@ PACKAGE = ROOT / "jaxlinear"
 LAYERS = [
     ["types"],
     ["_checks"],
-    ["penalties", "models", "losses", "information", "progress", "sgd"],
+    ["penalties", "models", "losses", "information", "progress", "sgd", "factor", "implicit"],
     ["objective"],
     ["metrics", "data"],
-    ["train"],
-    ["recipes"],
+    ["train", "residual", "gram"],
+    ["spectral"],
+    ["exact"],
+    ["recipes", "cross_validation", "inference"],
     ["plots", "model_file"],
     ["__init__"],
     ["commands"],
@@ -87,17 +89,17 @@ def test_import_loads_nothing_heavy_touches_no_device_and_changes_no_setting():
         assert f"'{heavy}'" not in loaded
 
 
-def test_import_adds_a_tenth_of_a_second():
+def test_import_adds_little_to_that_of_its_dependencies():
     added = min(
         float(
             run(
-                "import time, jax, optax; start = time.process_time(); import jaxlinear; "
-                "print(time.process_time() - start)"
+                "import time, jax, jaxtyping, optax; start = time.process_time(); "
+                "import jaxlinear; print(time.process_time() - start)"
             )
         )
         for _ in range(5)
     )
-    assert added < 0.1
+    assert added < 0.06
 
 
 def test_public_names_are_documented():

@@ -1,10 +1,13 @@
 """The command line: what it writes and prints, and one line for whatever is wrong."""
 
+import _thread
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -131,7 +134,138 @@ def test_counts_with_the_poisson_loss(tmp_path, capsys):
     assert np.corrcoef(np.log(got), STANDARD[:, 0])[0, 1] > 0.95
 
 
+def train_exact(tmp_path, capsys, path, *arguments):
+    """What ``jaxlinear train --solver exact`` prints, reports and saves."""
+    out = tmp_path / "exact"
+    code, printed, err = run(
+        capsys, "train", "--dataset", path, "--solver", "exact", "--out", out, *arguments
+    )
+    assert code == 0, err
+    report = json.loads((out / "report.json").read_text())
+    return printed, report, model_file.load(out / "model.npz").params
+
+
+def test_the_exact_solution_is_that_of_lstsq(tmp_path, capsys):
+    noisy = NUMBER + rng.normal(size=len(X))
+    path = write_csv(tmp_path / "data.csv", price=noisy)
+    out, report, params = train_exact(
+        tmp_path, capsys, path, "--target", "price", "--test-fraction", 0
+    )
+    for word in ("exact", "fit time", "CONVERGED", "3 of 3", "objective", "gradient norm", "r2"):
+        assert word in out
+    x = X.astype(np.float32).astype(float)  # as a .csv file is read
+    ones = np.column_stack([x, np.ones(len(x))])
+    expected = np.linalg.lstsq(ones, noisy.astype(np.float32).astype(float))[0]
+    np.testing.assert_allclose(params.w, expected[:3], rtol=1e-5)
+    np.testing.assert_allclose(params.b, expected[3], rtol=1e-5)
+    residual = ones @ expected - noisy
+    assert report["solver"] == "exact" and report["rank"] == 3
+    assert report["objective"] == pytest.approx(np.mean(residual**2) / 2, rel=1e-4)
+    assert report["train"]["r2"] == pytest.approx(1 - np.var(residual) / np.var(noisy), rel=1e-3)
+    assert set(report["seconds"]) == {"fit"} and "history" not in report
+    assert set(report["hyperparameters"]) == {"l2", "seed"}
+    pictures = {path.stem for path in (tmp_path / "exact").glob("*.png")}
+    assert pictures == {"predictions", "weights"}
+
+
+def weighted_ridge(x, y, weight, l2):
+    """The weights (k, d) of ridge in float64; l2 is (d,), the penalty on each column."""
+    share = weight / weight.sum()
+    x, y = x - share @ x, y - share @ y
+    return np.linalg.solve((x.T * share) @ x + np.diag(l2), (x.T * share) @ y).T
+
+
+@pytest.mark.parametrize("units", [[], ["--no-standardize"]], ids=["standard", "as is"])
+def test_the_exact_solution_is_the_limit_of_sgd(tmp_path, capsys, units):
+    """The same options are the same objective: a penalty weighs the same weights."""
+    path = tmp_path / "data.npz"
+    x = 1 + STANDARD * [0.5, 1, 1.5]
+    y = np.column_stack([NUMBER, 2 - NUMBER + STANDARD[:, 2]])
+    weight = rng.uniform(0.5, 2, len(X))
+    np.savez(path, x=x, y=y, weight=weight)
+    shared = ["--l2", 0.1, "--no-plots", "--test-fraction", 0, *units]
+    _, exact, params = train_exact(tmp_path, capsys, path, *shared)
+    penalty = 0.1 * (np.ones(3) if units else x.var(axis=0))
+    np.testing.assert_allclose(params.w, weighted_ridge(x, y, weight, penalty), atol=1e-5)
+    code, _, _ = run(
+        capsys, "train", "--dataset", path, *shared, "--lr", 0.3, "--batch-size", 150,
+        "--epochs", 300, "--out", tmp_path / "sgd",
+    )  # fmt: skip
+    assert code == 0
+    limit = model_file.load(tmp_path / "sgd" / "model.npz").params
+    np.testing.assert_allclose(params.w, limit.w, atol=1e-4)
+    np.testing.assert_allclose(params.b, limit.b, atol=1e-4)
+    sgd = json.loads((tmp_path / "sgd" / "report.json").read_text())
+    assert exact["objective"] == pytest.approx(sgd["objective"], rel=1e-5)
+    assert exact["train"] == pytest.approx(sgd["train"], rel=1e-4)
+
+
+def test_weights_are_drawn_in_standard_units_by_both_solvers(tmp_path, capsys, monkeypatch):
+    from jaxlinear import plots
+
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: None)
+    monkeypatch.setattr(plots, "weights_by_feature", lambda params, *_: drawn.append(params.w))
+    path = write_csv(tmp_path / "data.csv", price=NUMBER)
+    arguments = ["--target", "price", "--test-fraction", 0]
+    train_exact(tmp_path, capsys, path, *arguments)
+    run(capsys, "train", "--dataset", path, *arguments, "--epochs", 100, "--out", tmp_path / "sgd")
+    np.testing.assert_allclose(drawn[0], [3, -1, 0], atol=1e-2)
+    np.testing.assert_allclose(drawn[1], [3, -1, 0], atol=1e-2)
+
+
+def test_a_column_twice_is_said_and_saved(tmp_path, capsys):
+    path = write_csv(tmp_path / "data.csv", copy=X[:, 1], price=NUMBER)
+    out, report, params = train_exact(tmp_path, capsys, path, "--target", "price", "--no-plots")
+    assert "RANK_DEFICIENT: Columns of x depend on each other" in out and "3 of 4" in out
+    assert report["status"]["name"] == "RANK_DEFICIENT" and report["rank"] == 3
+    assert float(params.w[1]) == pytest.approx(float(params.w[3]), rel=1e-2)
+    assert report["train"]["r2"] > 0.999
+
+
+def test_ctrl_c_is_heard_during_an_exact_fit(tmp_path, monkeypatch, capsys):
+    """The fit holds another thread: the main one waits where a signal reaches it."""
+    ended = threading.Event()
+    codes, threads = [], []
+
+    def fit(x, y, weight):
+        threads.append(threading.current_thread())
+        _thread.interrupt_main()
+        assert ended.wait(timeout=20)
+
+    def leave(code):
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(jl, "least_squares", fit)
+    monkeypatch.setattr(os, "_exit", leave)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist ignores Ctrl-C
+    try:
+        path = write_csv(tmp_path / "data.csv", price=NUMBER)
+        out = tmp_path / "out"
+        _, _, err = run(
+            capsys, "train", "--dataset", path, "--target", "price", "--solver", "exact",
+            "--out", out,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert threads[0] is not threading.main_thread()
+    assert codes == [130] and "interrupted; nothing was saved" in err
+    assert not list(out.iterdir())
+
+
+EXACT = ["train", "--dataset", "{numbers}", "--target", "price", "--solver", "exact"]
 WRONG = [
+    ([*EXACT, "--lr", "0.1"], "got --lr with --solver exact"),
+    (
+        [*EXACT, "--patience", "3", "--momentum", "0", "--batch-size", "256", "--epochs", "10"],
+        "got --epochs, --batch-size, --momentum, --patience with --solver exact",
+    ),
+    ([*EXACT, "--loss", "huber"], "--loss huber needs --solver sgd"),
+    ([*EXACT, "--l2", "-1"], "l2 is -1.0; expected"),
+    ([*EXACT, "--dataset", "{csv}", "--target", "answer"], "softmax_cross_entropy needs --solver"),
+    ([*EXACT, "--dataset", "{huge}"], "DIVERGED"),
+    (["train", "--solver", "exact"], "--loss softmax_cross_entropy needs --solver sgd"),
     (["train", "--dataset", "absent.csv"], "absent.csv does not exist"),
     (["train", "--dataset", "{csv}"], "expected the name of one column as target"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--loss", "huber"], "needs numbers"),
@@ -161,6 +295,7 @@ def test_wrong_input_is_one_line_and_an_exit_code(
     paths = {
         "csv": write_csv("data.csv", answer=WORD),
         "numbers": write_csv("numbers.csv", price=NUMBER),
+        "huge": write_csv("huge.csv", price=NUMBER * 1e30),
         "model": "model.npz",
     }
     model_file.save(paths["model"], model_file.Model(jl.zeros(3), loss="squared_error"))

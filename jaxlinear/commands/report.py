@@ -6,17 +6,17 @@ import numpy as np
 import jaxlinear as jl
 from jaxlinear import metrics
 from jaxlinear.commands.outputs import outputs_of
+from jaxlinear.commands.solvers import Solution
 from jaxlinear.commands.task import LOSSES, Task, metrics_of
 
 _HYPERPARAMETERS = ("epochs", "lr", "batch_size", "l2", "momentum", "patience", "seed")
 
 
-def make_report(task: Task, options, fit: jl.Fit, params: jl.Linear, seconds: dict) -> dict:
+def make_report(task: Task, options, solution: Solution) -> dict:
     """Everything that report.json holds: what was asked, what came out, on which machine."""
     device = jax.devices()[0]
     kind = "" if device.device_kind == device.platform else f": {device.device_kind}"
-    status = jl.Status(int(fit.report.status))
-    validation = fit.validation or {}
+    chosen = vars(options)
     return {
         "dataset": task.title,
         "examples": {
@@ -26,41 +26,72 @@ def make_report(task: Task, options, fit: jl.Fit, params: jl.Linear, seconds: di
         "features": int(task.train.x.shape[1]),
         "classes": list(task.names),
         "loss": task.loss,
-        "hyperparameters": {name: getattr(options, name) for name in _HYPERPARAMETERS},
+        "solver": options.solver,
+        "hyperparameters": {name: chosen[name] for name in _HYPERPARAMETERS if name in chosen},
         "device": device.platform + kind,
-        "seconds": seconds,
-        "train": _scores(task.loss, params, task.train),
-        "test": _scores(task.loss, params, task.test),
-        "status": {"name": status.name, "sentence": status.sentence},
-        "steps": int(fit.report.steps),
-        "objective": float(fit.report.objective),
-        "gradient_norm": float(fit.report.gradient_norm),
-        "history": _numbers(fit.history),
-        "validation": {name: _numbers(values) for name, values in validation.items()},
+        "seconds": solution.seconds,
+        "train": _scores(task.loss, solution.params, task.train),
+        "test": _scores(task.loss, solution.params, task.test),
+        **_ending(solution.fit),
         "versions": {"jaxlinear": jl.__version__, "jax": jax.__version__},
     }
 
 
 def table(report: dict) -> str:
     """A short table of a report."""
-    seconds, classes = report["seconds"], report["classes"]
-    per_epoch = seconds["per_epoch"]
+    classes = report["classes"]
     rows = [
         ("data", report["dataset"]),
         ("examples", "{train:,} to train, {test:,} to test".format(**report["examples"])),
         ("features", f"{report['features']:,}"),
         ("classes", str(len(classes)) if classes else "none, the target is a number"),
         ("loss", report["loss"]),
+        ("solver", report["solver"]),
         ("device", report["device"]),
-        ("compile time", f"{seconds['compile']:.2f} s{', one epoch included' * (not per_epoch)}"),
-        ("time per epoch", f"{1e3 * per_epoch:.1f} ms" if per_epoch else "-"),
+        *_times(report["seconds"]),
         ("status", f"{report['status']['name']}: {report['status']['sentence']}"),
+        *_rank(report),
+        ("objective", f"{report['objective']:.6g}"),
+        ("gradient norm", f"{report['gradient_norm']:.2g}"),
         ("", f"{'train':>10}{'test':>10}" if report["test"] else f"{'train':>10}"),
     ]
     for name, value in report["train"].items():
         numbers = [value, report["test"][name]] if report["test"] else [value]
         rows.append((name, "".join(f"{number:>10.4f}" for number in numbers)))
     return "\n".join(f"{name:<16}{text}" for name, text in rows)
+
+
+def _times(seconds: dict[str, float | None]) -> list[tuple[str, str]]:
+    if "fit" in seconds:
+        return [("fit time", f"{seconds['fit']:.2f} s, compiling included")]
+    per_epoch = seconds["per_epoch"]
+    return [
+        ("compile time", f"{seconds['compile']:.2f} s{', one epoch included' * (not per_epoch)}"),
+        ("time per epoch", f"{1e3 * per_epoch:.1f} ms" if per_epoch else "-"),
+    ]
+
+
+def _rank(report: dict) -> list[tuple[str, str]]:
+    if "rank" not in report:
+        return []
+    return [("rank", f"{report['rank']:,} of {report['features']:,}")]
+
+
+def _ending(fit: jl.Fit) -> dict:
+    """How the fit ended, and how it went there where it went by steps."""
+    status = jl.Status(int(fit.report.status))
+    ending = {
+        "status": {"name": status.name, "sentence": status.sentence},
+        "steps": int(fit.report.steps),
+        "objective": float(fit.report.objective),
+        "gradient_norm": float(fit.report.gradient_norm),
+    }
+    if fit.report.rank is not None:
+        ending["rank"] = int(fit.report.rank)
+    if fit.history is not None:
+        ending["history"] = _numbers(fit.history)
+        ending["validation"] = {k: _numbers(values) for k, values in (fit.validation or {}).items()}
+    return ending
 
 
 def _scores(loss: str, params: jl.Linear, batch: jl.Batch | None) -> dict[str, float]:

@@ -48,6 +48,7 @@ def gather(options) -> Task:
         return _named(options)
     table = load(options.dataset, options.target)
     loss = options.loss or _default_loss(table)
+    _require_solver_of(loss, options.solver)
     if is_classifier(loss):
         table = _count_classes(table, loss)
     elif table.names:
@@ -95,13 +96,24 @@ def _accuracy_of_signs(o, y, weight=None):
 
 def _named(options) -> Task:
     loss = options.loss or "softmax_cross_entropy"
+    _require_solver_of(loss, options.solver)
     if loss != "softmax_cross_entropy":
-        raise ValueError(f"--loss {loss} does not fit ten classes; use softmax_cross_entropy.")
+        raise ValueError(
+            f"--loss {loss} does not fit ten classes; use softmax_cross_entropy and --solver sgd."
+        )
     if options.target is not None:
         raise ValueError(f"--target {options.target} is for files; {options.dataset} has labels.")
     dataset = fashion_mnist(options.dataset, options.directory)
     title = "Fashion-MNIST" + ", the embedded sample" * (options.dataset == "sample")
     return Task(title, *dataset, (), "label", loss, True)
+
+
+def _require_solver_of(loss: str, solver: str) -> None:
+    if solver == "exact" and loss != "squared_error":
+        raise ValueError(
+            "--solver exact solves least squares, --loss squared_error; "
+            f"--loss {loss} needs --solver sgd."
+        )
 
 
 def _default_loss(table: Table) -> str:

@@ -1,49 +1,34 @@
-"""``jaxlinear train``: train with a progress bar, print a table, save model, report and pictures.
+"""``jaxlinear train``: fit a model, print a table, save model, report and pictures."""
 
-The columns of a file are standardised before training, and the scales folded back into the
-parameters, so that a saved model takes the columns as they are.
-"""
-
-import concurrent.futures
 import errno
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-import jaxlinear as jl
 from jaxlinear import model_file
+from jaxlinear.commands import solvers
 from jaxlinear.commands.outputs import decide, outputs_of
 from jaxlinear.commands.report import make_report, table
-from jaxlinear.commands.task import LOSSES, Task, gather, is_classifier, metrics_of
+from jaxlinear.commands.task import Task, gather, is_classifier, metrics_of
 from jaxlinear.data.atomic import replacing
 
 
 def run(options) -> None:
     """Train on a data set, show how it goes, and write model.npz, report.json and pictures."""
+    options = solvers.complete(options)
     out = _writable(Path(options.out))  # before the work, not after it
     task = gather(options)
-    shift, scale = _scales(task, options)
-    fit, seconds = _fit(task, options, shift, scale)
-    if fit.report.status in (jl.Status.DIVERGED, jl.Status.NONFINITE_INPUT):
-        status = jl.Status(int(fit.report.status))
-        raise ValueError(
-            f"{status.name}: {status.sentence} Nothing was saved (--lr {options.lr:g})."
-        )
-    params = _fold_back(fit.params, shift, scale)
-    report = make_report(task, options, fit, params, seconds)
+    solution = solvers.solve(task, options)
+    report = make_report(task, options, solution)
     print(table(report))
-    model = model_file.Model(params, task.names, task.features, task.loss)
+    model = model_file.Model(solution.params, task.names, task.features, task.loss)
     model_file.save(out / "model.npz", model)
     with replacing(out / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())
-    pictures = [] if options.no_plots else _draw(task, fit, params, out)
+    pictures = [] if options.no_plots else _draw(task, solution, out)
     print(f"Saved {', '.join(['model.npz', 'report.json', *pictures])} in {out}")
 
 
@@ -59,83 +44,17 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _scales(task: Task, options):
-    """Mean and standard deviation of every column of a file; bytes are scaled as they are."""
-    x = task.train.x
-    if x.dtype == np.uint8 or options.no_standardize:
-        return 0.0, 1.0
-    wide = np.asarray(x, np.float64)
-    scale = wide.std(axis=0)
-    return wide.mean(axis=0), np.where(scale == 0, 1.0, scale)
-
-
-def _standardized(batch: jl.Batch | None, shift, scale) -> jl.Batch | None:
-    if batch is None or batch.x.dtype == np.uint8:
-        return batch
-    x = (np.asarray(batch.x, np.float64) - shift) / scale
-    return batch._replace(x=x.astype(batch.x.dtype))
-
-
-def _fold_back(params: jl.Linear, shift, scale) -> jl.Linear:
-    """The map w ((x − shift) / scale) + b as parameters of x itself."""
-    w = np.asarray(params.w, np.float64) / scale
-    b = np.asarray(params.b, np.float64) - (w * shift).sum(axis=-1)
-    return jl.Linear(jnp.asarray(w, params.w.dtype), jnp.asarray(b, params.b.dtype))
-
-
-def _fit(task: Task, options, shift, scale) -> tuple[jl.Fit, dict[str, float | None]]:
-    """The fit, and the seconds that compiling and one epoch took."""
-    train, test = (_standardized(part, shift, scale) for part in (task.train, task.test))
-    ends = []
-    start = time.perf_counter()
-    with tqdm(total=options.epochs, unit="epoch", desc="Training", delay=0.2) as bar:
-
-        def show(epoch, objective, validation):
-            ends.append(time.perf_counter() - start)
-            numbers = {"objective": objective, **{f"test {k}": v for k, v in validation.items()}}
-            bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()})
-            bar.update()
-
-        def fit():
-            return jl.sgd_fit(
-                LOSSES[task.loss],
-                train.x,
-                train.y,
-                weight=train.weight,
-                key=jax.random.key(options.seed),
-                lr=options.lr,
-                l2=options.l2,
-                momentum=options.momentum,
-                batch_size=options.batch_size,
-                epochs=options.epochs,
-                outputs=len(task.names) or None if task.loss == "softmax_cross_entropy" else None,
-                validation=test,
-                metrics=None if test is None else metrics_of(task.loss),
-                patience=options.patience,
-                callback=show,
-            )
-
-        result = _interruptible(fit)
-    per_epoch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
-    return result, {"compile": ends[0] - (per_epoch or 0.0), "per_epoch": per_epoch}
-
-
-def _interruptible(function):
-    """Run in another thread and wait here, where Ctrl-C is heard: compiled code is deaf to it."""
-    future = concurrent.futures.ThreadPoolExecutor(1).submit(function)
-    while not future.done():
-        concurrent.futures.wait([future], timeout=0.1)
-    return future.result()
-
-
-def _draw(task: Task, fit: jl.Fit, params: jl.Linear, out: Path) -> list[str]:
+def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
     """Draw what suits the task; where matplotlib is missing, say how to get it."""
     try:
         from jaxlinear import plots
     except ImportError as error:
         print(f"No pictures: {error}", file=sys.stderr)
         return []
-    figures = {"learning_curves.png": plots.learning_curves(fit.history, fit.validation)}
+    fit, params = solution.fit, solution.params
+    figures = {}
+    if fit.history is not None:
+        figures["learning_curves.png"] = plots.learning_curves(fit.history, fit.validation)
     batch = task.train if task.test is None else task.test
     o = outputs_of(params, batch.x)
     if is_classifier(task.loss) and task.names:
@@ -150,7 +69,7 @@ def _draw(task: Task, fit: jl.Fit, params: jl.Linear, out: Path) -> list[str]:
     if task.features:
         # In standard units, so that the weights of different columns compare.
         names = _output_names(task, o)
-        figures["weights.png"] = plots.weights_by_feature(fit.params, task.features, names)
+        figures["weights.png"] = plots.weights_by_feature(solution.standard, task.features, names)
     for name, figure in figures.items():
         plots.save(figure, out / name)
     return list(figures)

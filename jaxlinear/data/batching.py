@@ -1,7 +1,7 @@
 """Minibatches in a fresh order: a permutation that costs nothing, and an iterator over it."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,27 @@ def epoch_order(key: PRNGKeyArray, n: int, size: int, *, drop_last: bool = False
 def take(batch: Batch, index: Int[Array, " size"]) -> Batch:
     """The minibatch ``batch[index]``; the indices of a permutation are in bounds."""
     return jax.tree.map(lambda rows: rows.at[index].get(mode="promise_in_bounds"), batch)
+
+
+def fold(start: Callable, visit: Callable, batch: Batch, size: int):
+    """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
+
+    What is made of a block is no larger than a block; the last one may be smaller.
+    """
+    n = len(batch.x)
+
+    def block(first, size=size):
+        return jax.tree.map(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
+
+    if n <= size:
+        return start(batch)
+    carry, _ = jax.lax.scan(
+        lambda carry, number: (visit(carry, block(number * size)), None),
+        start(block(0)),
+        jnp.arange(1, n // size),
+    )
+    ragged = n % size
+    return visit(carry, block(n - ragged, ragged)) if ragged else carry
 
 
 _take = jax.jit(take)

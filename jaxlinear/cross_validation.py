@@ -1,0 +1,286 @@
+"""Ridge with the penalty chosen by errors on held-out examples, for all penalties at once.
+
+Leaving out one example has a closed form; leaving out a fold takes the statistics of the other
+folds. Either way the work is one decomposition, and two small products for every penalty.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxlinear import _checks, exact, gram, spectral
+from jaxlinear.data import batching
+from jaxlinear.factor import matmul
+from jaxlinear.gram import Gram
+from jaxlinear.spectral import Dual, Primal
+from jaxlinear.types import Batch, Fit
+
+_OUTPUTS = 512  # as many outputs at a time as make a product fat, and keep memory bounded
+
+
+class CrossValidation(NamedTuple):
+    """The fit at the chosen l2, () or (k,), and the scores (m, *k) of all l2s: less is better.
+
+    A score is Σ_i w_i (o_i − y_i)² / Σ_i w_i, where o_i is predicted without example i or its
+    fold, for every target.
+    """
+
+    fit: Fit
+    l2: Float[Array, "*k"]
+    scores: Float[Array, "m *k"]
+
+
+def ridge_cv(
+    x,
+    y,
+    l2s,
+    *,
+    folds=None,
+    per_target: bool = False,
+    weight=None,
+    intercept: bool = True,
+    generalized: bool = False,
+) -> CrossValidation:
+    """Choose l2 among l2s (m,) by cross-validation, and fit all examples with it.
+
+    Args:
+      x, y, weight, intercept: as in ``ridge``.
+      l2s: the candidates; of equal scores the first wins.
+      folds: None leaves out one example at a time, by e_i = r_i / (1 − h_i) with residual r and
+        leverage h, at the penalty l2 Σ w of all examples (Allen, 1974). A number k takes k blocks
+        of consecutive rows (shuffle rows whose order means something), an array (n,) the fold of
+        every row; l2 is then relative to the weight of the rows that are fitted, as in ``ridge``.
+      per_target: choose an l2 for each of k targets instead of one for all by the mean score.
+      generalized: with folds=None, the mean leverage in the place of each: generalized
+        cross-validation (Golub, Heath and Wahba, 1979).
+
+    Returns:
+      ``CrossValidation(fit, l2, scores)``. The scores are differentiable in l2s and in the data,
+      so that l2 can also be found by gradient descent.
+
+    scikit-learn's ``RidgeCV(alphas=l2s * n, alpha_per_target=per_target)``, and ``GridSearchCV``
+    over ``Ridge`` for folds; himalaya's ``RidgeCV``.
+
+    >>> x = jnp.linspace(-1, 1, 50)[:, None]
+    >>> noise = jax.random.normal(jax.random.key(0), (50,))
+    >>> print(ridge_cv(x, 3 * x[:, 0] + noise, [1e-3, 1e-1, 10.0]).l2)
+    0.001
+    """
+    batch, outputs, sound = _checks.examples(x, y, weight, "real", look=False)
+    l2s = jnp.asarray(_checks.numbers(l2s, "l2s", gram.floating_dtype(batch.x)))
+    if per_target and not outputs:
+        raise ValueError("per_target needs y (n, k); got y (n,). Leave it out.")
+    if generalized and folds is not None:
+        raise ValueError("generalized is for folds=None: it leaves out single examples.")
+    rows = None if folds is None else _rows_of_folds(folds, len(batch.x))
+    options = _Options(bool(intercept), bool(generalized), bool(per_target))
+    result = _ridge_cv(options, batch, rows, l2s, sound)
+    exact.located(result.fit, x, y, weight)
+    return result
+
+
+class _Options(NamedTuple):
+    intercept: bool
+    generalized: bool
+    per_target: bool
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValidation:
+    decomposition = spectral.decompose(batch, options.intercept, l2s)
+    if folds is None:
+        scores = _left_out(options, batch, jax.lax.stop_gradient(decomposition), l2s)
+    else:
+        scores = _by_fold(options, batch, folds, l2s)
+    together = scores.ndim == 1 or options.per_target
+    compared = scores if together else jnp.mean(scores, axis=1)
+    # argmin takes a NaN for the least.
+    l2 = l2s[jnp.argmin(jnp.where(jnp.isnan(compared), jnp.inf, compared), axis=0)]
+    fit = spectral.fit(decomposition, l2)
+    return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
+
+
+def _mapped(score, arguments, targets: int):
+    """``score`` for every penalty, so many at a time as make one wide product."""
+    return jax.lax.map(score, arguments, batch_size=max(1, _OUTPUTS // targets))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _left_out(options: _Options, batch: Batch, decomposition, l2s) -> Float[Array, "m *k"]:
+    """Mean squared errors without each example, from one decomposition."""
+    centred = spectral.center(batch, options.intercept)
+    left, right = spectral.components(decomposition, centred)
+    scales = spectral.scales(decomposition, centred.weight, l2s)
+    leverages = matmul(scales, (left * right).T) + centred.share[None]
+    inside = matmul(centred.sides, right)
+
+    def score(argument):
+        scale, leverage = argument
+        residual = centred.sides - matmul(inside * scale[None], left.T)
+        return _error(options, centred, residual, leverage)
+
+    return _mapped(score, (scales, leverages), len(inside)).reshape(-1, *batch.y.shape[1:])
+
+
+@_left_out.defjvp
+def _left_out_jvp(options, primals, tangents):
+    """Eigenvectors have no derivative where eigenvalues meet; the textbook's formula has."""
+    batch, _, l2s = zip(primals, tangents, strict=True)
+    textbook = functools.partial(_textbook, options)
+    _, change = jax.jvp(textbook, *zip(batch, l2s, strict=True))
+    return _left_out(options, *primals), change
+
+
+def _textbook(options: _Options, batch: Batch, l2s):
+    """The same from the hat matrix A (AᵀA + α I)⁻¹ Aᵀ, one penalty at a time."""
+    centred = spectral.center(batch, options.intercept)
+    rows = centred.rows
+    wide = len(rows) < rows.shape[1]
+    product = matmul(rows, rows.T) if wide else matmul(rows.T, rows)
+
+    def score(l2):
+        matrix = product + centred.weight * l2 * jnp.eye(len(product), dtype=product.dtype)
+        lower = (jnp.linalg.cholesky(matrix), True)
+        solved = jax.scipy.linalg.cho_solve(lower, product if wide else rows.T)
+        hat = solved if wide else matmul(rows, solved)
+        residual = centred.sides - matmul(centred.sides, hat.T)
+        return _error(options, centred, residual, jnp.diagonal(hat) + centred.share)
+
+    return jax.lax.map(score, l2s).reshape(-1, *batch.y.shape[1:])
+
+
+def _error(options: _Options, centred, residual, leverage):
+    """Σ w (r / (1 − h))² / Σ w, with √w in the residuals."""
+    if options.generalized:
+        leverage = jnp.broadcast_to(jnp.sum(leverage) / centred.count, leverage.shape)
+    return jnp.sum(jnp.square(residual / (1 - leverage)[None]), axis=1) / centred.weight
+
+
+class _Folds(NamedTuple):
+    """The rows of every fold (folds, m) and of all others; ``…_inside`` is 0 for padding."""
+
+    held: Int[Array, "folds m"]
+    held_inside: Float[Array, "folds m"]
+    others: Int[Array, "folds r"]
+    others_inside: Float[Array, "folds r"]
+
+
+def _rows_of_folds(folds, n: int) -> _Folds:
+    if _checks.is_traced(folds):
+        raise ValueError("folds is traced; expected a number or an array known before tracing.")
+    if np.ndim(folds) == 0:
+        number = _checks.count(folds, "folds")
+        if not 2 <= number <= n:
+            raise ValueError(f"folds is {number}; expected a number in 2 … {n}, the examples.")
+        held = np.array_split(np.arange(n), number)
+    else:
+        names = np.asarray(folds)
+        if names.shape != (n,) or len(np.unique(names)) < 2:
+            raise ValueError(
+                f"folds has shape {names.shape} and {len(np.unique(names))} values; expected "
+                f"({n},), the fold of every row, with two values or more."
+            )
+        held = [np.flatnonzero(names == name) for name in np.unique(names)]
+    others = [np.setdiff1d(np.arange(n), rows, assume_unique=True) for rows in held]
+    return _Folds(*_padded(held), *_padded(others))
+
+
+def _padded(lists: list) -> tuple:
+    longest = max(len(rows) for rows in lists)
+    index = np.zeros((len(lists), longest), np.int32)
+    inside = np.zeros((len(lists), longest), np.float32)
+    for row, rows in enumerate(lists):
+        index[row, : len(rows)], inside[row, : len(rows)] = rows, 1
+    return index, inside
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _by_fold(options: _Options, batch: Batch, folds: _Folds, l2s) -> Float[Array, "m *k"]:
+    """Mean squared errors of every fold under the fit of the others."""
+
+    def outputs(decomposition: Primal | Dual, held: Batch):
+        left, inside = spectral.held_out(decomposition, held)
+
+        def at(argument):
+            return matmul(inside * argument[0][None], left.T)
+
+        return at
+
+    return _fold_scores(options, batch, folds, l2s, outputs)
+
+
+@_by_fold.defjvp
+def _by_fold_jvp(options, primals, tangents):
+    def outputs(decomposition, held):
+        def at(argument):
+            params = spectral.fit(decomposition, argument[1]).params
+            w = params.w.reshape(-1, params.w.shape[-1])
+            return matmul(w, gram.away_from(held, "x", spectral.mean_of(decomposition).x).T)
+
+        return at
+
+    def differentiable(batch, folds, l2s):
+        return _fold_scores(options, batch, folds, l2s, outputs)
+
+    _, change = jax.jvp(differentiable, primals, tangents)
+    return _by_fold(options, *primals), change
+
+
+def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
+    n, d = batch.x.shape
+    tall = n - folds.held.shape[1] >= d + options.intercept
+
+    def squares(number, decomposition):
+        held = _taken(batch, folds.held[number], folds.held_inside[number])
+        at = outputs(decomposition, held)
+        y = gram.away_from(held, "y", spectral.mean_of(decomposition).y).T
+        scales = spectral.scales(decomposition, spectral.weight_of(decomposition), l2s)
+
+        def score(argument):
+            return matmul(jnp.square(y - at(argument)), held.weight.astype(y.dtype))
+
+        return _mapped(score, (scales, l2s), len(y))
+
+    def from_others(number):
+        others = _taken(batch, folds.others[number], folds.others_inside[number])
+        return squares(number, spectral.decompose(others, options.intercept, l2s))
+
+    numbers = jnp.arange(len(folds.held))
+    if tall:
+        grams = jax.lax.map(
+            lambda number: gram.of_batch(
+                _taken(batch, folds.held[number], folds.held_inside[number])
+            ),
+            numbers,
+        )
+
+        def from_statistics(number):
+            made = gram.pool(_without(grams, number))
+            return squares(number, spectral.primal(made, options.intercept))
+
+        total = jax.lax.map(from_statistics, numbers)
+    else:
+        total = jax.lax.map(from_others, numbers)
+    weight = n if batch.weight is None else jnp.sum(batch.weight)
+    return (jnp.sum(total, axis=0) / weight).reshape(len(l2s), *batch.y.shape[1:])
+
+
+def _taken(batch: Batch, index, inside) -> Batch:
+    part = batching.take(batch, index)
+    inside = inside.astype(gram.floating_dtype(part.x))
+    weight = inside if part.weight is None else inside * part.weight
+    return part._replace(weight=weight)
+
+
+def _without(grams: Gram, number) -> Gram:
+    """The stack with one Gram emptied."""
+
+    def keep(leaf):
+        others = jnp.arange(len(leaf)) != number
+        return jnp.where(others.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
+
+    return jax.tree.map(keep, grams)

@@ -1,0 +1,208 @@
+"""Ridge from one eigendecomposition, for every penalty: Σ w x xᵀ of a tall x, x xᵀ of a wide one.
+
+With A = √w (x − x̄) = U Σ Vᵀ, a fit at the penalty α = l2 Σ w is w = V (Σ² + α)⁻¹ Σ Uᵀ √w (y − ȳ):
+a penalty more costs two small products.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
+from jaxtyping import Array, Float, Int
+
+from jaxlinear import factor, gram, implicit
+from jaxlinear.data import batching
+from jaxlinear.factor import Spectrum, matmul
+from jaxlinear.gram import Gram, Means
+from jaxlinear.objective import weighted_mean
+from jaxlinear.types import Batch, Fit, Linear, Report
+
+
+class Primal(NamedTuple):
+    """A tall x: its statistics, and the spectrum of AᵀA. ``empty`` counts constant columns."""
+
+    made: Gram
+    spectrum: Spectrum
+    empty: Int[Array, ""]
+
+
+class Centred(NamedTuple):
+    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, the number of examples, and w / Σ w.
+
+    Without intercept nothing is subtracted, and the share of the intercept in a leverage is 0.
+    """
+
+    rows: Float[Array, "n d"]
+    sides: Float[Array, "k n"]
+    mean: Means
+    weight: Float[Array, ""]
+    count: Float[Array, ""]
+    share: Float[Array, " n"]
+
+
+class Dual(NamedTuple):
+    """A wide x: its rows, a multiple of √w, and the spectrum of A Aᵀ + null nullᵀ.
+
+    With an intercept √w is in the null space of A Aᵀ; lifted, it is no obstacle to any solve.
+    """
+
+    centred: Centred
+    null: Float[Array, " n"]
+    spectrum: Spectrum
+
+
+def decompose(batch: Batch, intercept: bool, l2s) -> Primal | Dual:
+    """The decomposition by the shape of x; of a wide one fit for the least of ``l2s``."""
+    n, d = batch.x.shape
+    if n < d + intercept:
+        return dual(batch, intercept, l2s)
+    return primal(gram.of_batch(batch), intercept)
+
+
+def primal(made: Gram, intercept: bool) -> Primal:
+    """From statistics."""
+    made = made if intercept else gram.uncentred(made)
+    xx = jax.lax.stop_gradient(made.xx)
+    diagonal = jnp.diagonal(xx)
+    empty = diagonal <= 0
+    lift = jnp.where(empty, jnp.mean(diagonal), 0)  # a constant column hides nothing
+    return Primal(made, factor.spectrum(xx + jnp.diag(lift)), jnp.sum(empty))
+
+
+def triangle(batch: Batch, center, scale, start) -> Float[Array, "d d"]:
+    """R of the QR factorisation of √w (x − c) / scale below ``start`` (d, d), block by block."""
+
+    def add(above, block):
+        rows = gram.away_from(block, "x", center) / scale[None]
+        rows = _root_weight(block.weight, rows)
+        # LAPACK wants columns; without this all of x would be copied to that order, used or not.
+        rows = with_layout_constraint(rows, Layout(major_to_minor=(0, 1)))
+        return jnp.linalg.qr(jnp.concatenate([above, rows]), mode="r")
+
+    size = max(1024, 4 * len(center))
+    return batching.fold(lambda block: add(start, block), add, batch, size)
+
+
+def _root_weight(weight, rows):
+    """√w times the rows, 0 where absent, in gradients too."""
+    if weight is None:
+        return rows
+    present = weight > 0
+    root = jnp.where(present, jnp.sqrt(jnp.where(present, weight, 1)), 0).astype(rows.dtype)
+    return root[:, None] * rows
+
+
+def center(batch: Batch, intercept: bool) -> Centred:
+    """The rows of a batch around their means, or around 0."""
+    guess = gram.guess_of_means(batch)
+
+    def mean(name):
+        about = getattr(guess, name)
+        away = weighted_mean(gram.away_from(batch, name, about), batch.weight)
+        return about + away.reshape(about.shape)
+
+    means = Means(mean("x"), mean("y"))
+    means = means if intercept else jax.tree.map(jnp.zeros_like, means)
+    rows = _root_weight(batch.weight, gram.away_from(batch, "x", means.x))
+    sides = _root_weight(batch.weight, gram.away_from(batch, "y", means.y)).T
+    ones = jnp.ones_like(rows[:, 0])
+    each = ones if batch.weight is None else batch.weight.astype(rows.dtype)
+    share = each / jnp.sum(each) if intercept else jnp.zeros_like(each)
+    return Centred(rows, sides, means, jnp.sum(each), jnp.sum(each != 0), share)
+
+
+def dual(batch: Batch, intercept: bool, l2s) -> Dual:
+    """From x xᵀ, and from the QR factorisation of xᵀ where that hides what l2 does not."""
+    centred = center(batch, intercept)
+    rows = centred.rows
+    size = jax.lax.stop_gradient(jnp.sum(jnp.square(rows)) / len(rows))
+    null = _root_weight(centred.share, jnp.ones_like(rows[:, :1]))[:, 0] * jnp.sqrt(size)
+    fixed = jax.lax.stop_gradient(jnp.concatenate([rows, null[:, None]], axis=1))
+    quick = factor.spectrum(matmul(fixed, fixed.T))
+    least = quick.values[0] + jax.lax.stop_gradient(centred.weight * jnp.min(l2s))
+    spectrum = factor.when(
+        quick.noise > 1e-3 * least,
+        lambda rows: factor.spectrum_of_triangle(jnp.linalg.qr(rows.T, mode="r")),
+        fixed,
+        quick,
+    )
+    return Dual(centred, null, spectrum)
+
+
+def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
+    """1 / (λ + l2 Σ w) for every penalty."""
+    alphas = weight * l2s
+    return factor.shifted(decomposition.spectrum, alphas).scale
+
+
+def mean_of(decomposition: Primal | Dual) -> Means:
+    """The means that a decomposition is counted from."""
+    if isinstance(decomposition, Primal):
+        return Means(decomposition.made.mean_x, decomposition.made.mean_y)
+    return decomposition.centred.mean
+
+
+def weight_of(decomposition: Primal | Dual):
+    """The total weight of the examples of a decomposition."""
+    known = decomposition.made if isinstance(decomposition, Primal) else decomposition.centred
+    return known.weight
+
+
+def components(decomposition: Primal | Dual, centred: Centred):
+    """(P, Q), both (n, r): P diag(scale) Qᵀ is the hat matrix of the decomposed examples."""
+    vectors = decomposition.spectrum.vectors
+    if isinstance(decomposition, Primal):
+        scores = matmul(centred.rows, vectors)
+        return scores, scores
+    return matmul(centred.rows, matmul(centred.rows.T, vectors)), vectors
+
+
+def held_out(decomposition: Primal | Dual, batch: Batch):
+    """P (m, r) and R (k, r): outputs of other examples, less ȳ, are R diag(scale) Pᵀ."""
+    away = gram.away_from(batch, "x", mean_of(decomposition).x)
+    vectors = decomposition.spectrum.vectors
+    if isinstance(decomposition, Primal):
+        sides = decomposition.made.xy.reshape(-1, away.shape[1])
+        return matmul(away, vectors), matmul(sides, vectors)
+    rows, sides = decomposition.centred.rows, decomposition.centred.sides
+    return matmul(away, matmul(rows.T, vectors)), matmul(sides, vectors)
+
+
+def fit(decomposition: Primal | Dual, l2) -> Fit:
+    """The fit at l2, a number or (k,), one for each target."""
+    if isinstance(decomposition, Primal):
+        made, spectrum, empty = decomposition
+        alpha = jax.lax.stop_gradient(made.weight * l2)
+        inverse = factor.shifted(spectrum, alpha)
+        return gram.fit_from(made, l2, inverse._replace(rank=inverse.rank - empty))
+    return _fit_dual(decomposition, l2)
+
+
+def _fit_dual(decomposition: Dual, l2) -> Fit:
+    (rows, sides, mean, weight, *_), null, spectrum = decomposition
+    alpha = jnp.broadcast_to(weight * l2, mean.y.shape).reshape(-1)
+    inverse = factor.shifted(spectrum, jax.lax.stop_gradient(alpha))
+    data = (rows, sides, null, alpha)
+    coefficients = factor.solve(inverse, jax.lax.stop_gradient(sides))
+    coefficients = implicit.optimum(_gradient, factor.solve, coefficients, inverse, data)
+    w = matmul(coefficients, rows)
+    residual = sides - matmul(w, rows.T)
+    gradient = alpha[:, None] * w - matmul(residual, rows)
+    squares = jnp.sum(jnp.square(residual)) + jnp.sum(alpha[:, None] * jnp.square(w))
+    objective, norm = squares / 2 / weight, jnp.linalg.norm(gradient) / weight
+    sound = jnp.isfinite(objective + norm) & (weight > 0)
+    rank = jnp.min(inverse.rank) - jnp.any(null != 0)
+    short = jnp.any(alpha == 0) & (rank < rows.shape[1])
+    status = gram.status_of(sound, short, factor.reliable(inverse))
+    w = w.reshape(*mean.y.shape, -1)
+    report = Report(status, jnp.int32(1), objective, norm, rank)
+    return Fit(Linear(w, mean.y - matmul(w, mean.x)), report)
+
+
+def _gradient(coefficients, data):
+    """Whose root β gives w = Aᵀ β: A (Aᵀ β) + √w (√wᵀ β) + α β − √w (y − ȳ)."""
+    rows, sides, null, alpha = data
+    product = matmul(matmul(coefficients, rows), rows.T)
+    lifted = matmul(coefficients, null)[:, None] * null[None]
+    return product + lifted + alpha[:, None] * coefficients - sides
