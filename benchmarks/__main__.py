@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import report, sgd_epoch
+from benchmarks import exact_fits, report, sgd_epoch
 
-QUESTIONS = {"sgd_epoch": sgd_epoch.answer}
+QUESTIONS = {"sgd_epoch": sgd_epoch.answer, "exact_fits": exact_fits.answer}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.harness import clock
 
-_PACKAGES = ("jax", "jaxlib", "numpy", "torch", "scikit-learn")
+_PACKAGES = ("jax", "jaxlib", "numpy", "torch", "scikit-learn", "himalaya")
 
 
 def describe(*, size: int = 2048, megabytes: int = 256) -> dict:
@@ -48,6 +48,11 @@ def name() -> str:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def thread_counts() -> tuple[int, ...]:
+    """One thread and all of them: more are not always quicker."""
+    return tuple(sorted({1, cores()}))
 
 
 def matrix_product_gflops(size: int) -> float:

@@ -22,33 +22,52 @@ def read(folder: Path = RESULTS) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
 
 
+def tables(result: dict) -> list[dict]:
+    """The tables of a result, which is one itself unless it holds several."""
+    return result.get("tables", [result])
+
+
 def markdown(result: dict) -> str:
-    """The table, fastest first and failures last, then the notes and the machine."""
-    rows = [Row(**row) for row in result["rows"]]
-    reference = next((r for r in rows if r.name == result["reference"] and not r.error), None)
+    """Each table with its notes, then the machine."""
+    parts = [part for table in tables(result) for part in (_table(table), *_notes(table["notes"]))]
+    return "\n\n".join([*parts, _machine(result["machine"])])
+
+
+def _table(table: dict) -> str:
+    """The reference, then the others, fastest first and failures last.
+
+    A ``column`` names what the check says of each row, if that is to be shown.
+    """
+    rows = [Row(**row) for row in table["rows"]]
+    reference = next((r for r in rows if r.name == table["reference"] and not r.error), None)
+    column = table.get("column")
+    head = f"| | ms per {table['unit']}, median (min) | times slower than jaxlinear |"
     lines = [
-        f"**{result['title']}**",
+        f"**{table['title']}**",
         "",
-        f"| | ms per {result['unit']}, median (min) | times slower than jaxlinear |",
-        "|---|--:|--:|",
-        *(_line(r, reference) for r in sorted(rows, key=_speed)),
-        "",
-        *_notes(result["notes"]),
-        _machine(result["machine"]),
+        head + (f" {column} |" if column else ""),
+        "|---|--:|--:|" + ("--:|" if column else ""),
     ]
-    return "\n".join(lines)
+    order = sorted(rows, key=lambda row: (row is not reference, _speed(row)))
+    return "\n".join([*lines, *(_line(row, reference, bool(column)) for row in order)])
 
 
 def _speed(row: Row) -> float:
     return float("inf") if row.error else row.median
 
 
-def _line(row: Row, reference: Row | None) -> str:
+def _line(row: Row, reference: Row | None, checked: bool) -> str:
     name = ", ".join(filter(None, (row.name, row.variant)))
     if row.error:
-        return f"| {name} | {row.error.replace('|', '/')} | |"
-    ratio = f"{row.median / reference.median:.1f}" if reference else ""
-    return f"| {name} | {_ms(row.median)} ({_ms(row.minimum)}) | {ratio} |"
+        return f"| {name} | {row.error.replace('|', '/')} | |" + (" |" if checked else "")
+    ratio = _ratio(row.median / reference.median) if reference else ""
+    line = f"| {name} | {_ms(row.median)} ({_ms(row.minimum)}) | {ratio} |"
+    return line + (f" {row.checked:g} |" if checked else "")
+
+
+def _ratio(slower: float) -> str:
+    """One decimal, and two digits for what is faster."""
+    return f"{slower:.1f}" if slower >= 1 else f"{slower:.2g}"
 
 
 def _ms(seconds: float) -> str:
@@ -68,7 +87,16 @@ def _notes(notes: dict) -> list[str]:
         lines.append(f"In a fresh process: {notes['first_call_error']}")
     if "cost_of_progress_bar" in notes:
         lines.append(f"A progress bar costs {100 * notes['cost_of_progress_bar']:+.1f} %.")
-    return [line for text in lines for line in (text, "")]
+    if "peak_memory_mb" in notes:
+        peaks = (
+            f"{name} {peak if isinstance(peak, str) else f'{peak:.0f} MB'}"
+            for name, peak in notes["peak_memory_mb"].items()
+        )
+        lines.append(
+            "Peak memory of one call beyond its data, each in a fresh process, compiling included: "
+            f"{', '.join(peaks)}."
+        )
+    return lines
 
 
 def _machine(about: dict) -> str:

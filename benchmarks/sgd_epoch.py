@@ -116,7 +116,7 @@ def entries(raw: Data, scaled: Data, *, all_variants: bool = True) -> list[harne
         Entry(REFERENCE, rivals.jaxlinear, jax_data[:1]),
         Entry("jaxlinear, `sgd_fit` from float32", rivals.jaxlinear, jax_data[1:]),
         Entry("JAX, Python loop over a jitted step", rivals.jitted_step, jax_data),
-        Entry("NumPy, gradient by hand", rivals.numpy_with, (raw, scaled), _thread_counts()),
+        Entry("NumPy, gradient by hand", rivals.numpy_with, (raw, scaled), machine.thread_counts()),
     ]
     orders = rivals.jaxlinear_orders(len(raw.y))
     crossed = [r for entry in table for r in _variants(entry, orders)]
@@ -133,7 +133,7 @@ def _torch(raw: Data, scaled: Data, orders) -> list[harness.Rival]:
     raw, scaled = torch_rivals.on_torch(raw), torch_rivals.on_torch(scaled)
     fits = torch_rivals.autograd_loop, torch_rivals.gradient_by_hand, torch_rivals.data_loader
     data = (raw, scaled), (raw, scaled), (scaled,)
-    threads = _thread_counts() if torch_rivals.DEVICE == "cpu" else (1,)
+    threads = machine.thread_counts() if torch_rivals.DEVICE == "cpu" else (1,)
     return [
         rival
         for name, fit, forms in zip(names, fits, data, strict=True)
@@ -151,10 +151,6 @@ def _on_torch(fit, threads, *arguments):
 
 def _without_torch():
     raise ImportError("torch is not installed")
-
-
-def _thread_counts() -> tuple[int, ...]:
-    return tuple(sorted({1, machine.cores()}))
 
 
 def _variants(entry: Entry, orders):

@@ -4,12 +4,24 @@ import importlib.util
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxlinear as jl
 from benchmarks import __main__ as main
-from benchmarks import first_call, harness, machine, report, rivals, sgd_epoch
+from benchmarks import (
+    exact_fits,
+    exact_rivals,
+    first_call,
+    float64,
+    harness,
+    machine,
+    peak_memory,
+    report,
+    rivals,
+    sgd_epoch,
+)
 from benchmarks.harness import Rival
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -159,6 +171,35 @@ def test_markdown():
     )
 
 
+def test_several_tables_of_one_result_share_a_machine_and_each_has_its_reference_first():
+    rows = [
+        {"name": "failed", "error": "ImportError: no torch"},
+        {"name": "faster", "seconds": [0.004], "checked": 5.9},
+        {"name": "jaxlinear", "seconds": [0.005], "checked": 7.0},
+    ]
+    common = {"unit": "fit", "reference": "jaxlinear", "column": "correct digits", "rows": rows}
+    weighed = {"peak_memory_mb": {"jaxlinear": 12.3, "himalaya": "OSError: no memory"}}
+    result = {
+        "tables": [
+            {"title": "One", "notes": {}} | common,
+            {"title": "Two", "notes": weighed} | common,
+        ],
+        "machine": RESULT["machine"],
+    }
+    table = (
+        "| | ms per fit, median (min) | times slower than jaxlinear | correct digits |\n"
+        "|---|--:|--:|--:|\n"
+        "| jaxlinear | 5 (5) | 1.0 | 7 |\n"
+        "| faster | 4 (4) | 0.8 | 5.9 |\n"
+        "| failed | ImportError: no torch | | |"
+    )
+    assert report.markdown(result) == (
+        f"**One**\n\n{table}\n\n**Two**\n\n{table}\n\n"
+        "Peak memory of one call beyond its data, each in a fresh process, compiling included: "
+        "jaxlinear 12 MB, himalaya OSError: no memory.\n\n" + report._machine(RESULT["machine"])
+    )
+
+
 def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, capsys):
     path = report.write(RESULT, tmp_path / "results")
     assert path.name == f"sgd_epoch-{machine.name()}.json"
@@ -169,13 +210,13 @@ def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, c
 
 def test_published_results_can_be_rendered():
     for result in report.read():
-        assert result["title"] in report.markdown(result)
+        assert all(t["title"] in report.markdown(result) for t in report.tables(result))
 
 
 def test_an_unknown_question_is_refused(capsys):
     with pytest.raises(SystemExit):
         main.main(["sgd_epic"])
-    assert "got 'sgd_epic', expected sgd_epoch" in capsys.readouterr().err
+    assert "got 'sgd_epic', expected sgd_epoch, exact_fits or table" in capsys.readouterr().err
 
 
 def test_the_machine_is_described_without_names_of_hosts_or_paths():
@@ -260,3 +301,137 @@ def test_smoke(tiny, monkeypatch, capsys):
         (line,) = [line for line in table.splitlines() if name in line]
         assert "Error" not in line
     assert "A progress bar costs" in table
+
+
+@pytest.fixture(scope="module")
+def regression():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(23, 4)) + 1
+    return x, x @ generator.normal(size=(4, 3)) + 2 + generator.normal(size=(23, 3))
+
+
+def mean_error_on_held_rows(x, y, l2, parts):
+    errors = np.zeros(y.shape)
+    for held in parts:
+        fit = float64.ridge(np.delete(x, held, axis=0), np.delete(y, held, axis=0), l2)
+        errors[held] = np.square(y[held] - x[held] @ fit.w.T - fit.b)
+    return errors.mean(axis=0)
+
+
+def test_the_oracle_solves_the_normal_equations_in_blocks(regression):
+    x, y = regression
+    for intercept in (True, False):
+        w, b = float64.solve(float64.moments(x, y, intercept, rows=7), 0.1)
+        residual = x @ w.T + b - y
+        np.testing.assert_allclose(residual.T @ x / len(x) + 0.1 * w, 0, atol=1e-12)
+        np.testing.assert_allclose(residual.mean(axis=0) if intercept else b, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("folds", [None, 5])  # of 23 examples: folds of 5 and of 4
+def test_the_scores_of_the_oracle_are_those_of_fits_without_the_held_rows(regression, folds):
+    x, y = regression
+    l2s, n = [0.01, 1.0], len(x)
+    if folds:
+        scores, parts = float64.k_fold(x, y, l2s, folds), np.array_split(np.arange(n), folds)
+    else:
+        # l2 is relative to all n examples, and the fits without one see n - 1.
+        scores, parts = float64.leave_one_out(x, y, l2s), np.arange(n)[:, None]
+    for score, l2 in zip(scores, l2s, strict=True):
+        relative = l2 if folds else l2 * n / (n - 1)
+        np.testing.assert_allclose(score, mean_error_on_held_rows(x, y, relative, parts))
+
+
+def test_wrong_coefficients_are_refused():
+    right = jl.Linear(np.array([100.0, 1.0]), np.array(3.0))
+    check = exact_fits.near(right, 1e-4)
+    assert check(jl.Linear(right.w + 1e-3, right.b)) == 5.0  # digits of the largest
+    for w, b, message in (
+        (right.w + 0.02, right.b, r"w is off by 2\.0e-04, expected at most 0\.0001"),
+        (right.w, right.b + 0.02, "b is off"),
+        (right.w * np.nan, right.b, "w is off by nan"),
+        (right.w[:1], right.b, r"got shape \(1, 1\), expected \(1, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(jl.Linear(w, b))
+
+
+def test_a_part_of_stacked_fits_is_compared_with_its_own():
+    right = jl.Linear(np.arange(1.0, 13.0).reshape(6, 2), np.zeros(6))
+    check = exact_fits.near(right, 1e-4, stacked=True)
+    assert check([jl.Linear(right.w[i], right.b[i]) for i in (0, 2, 4)]) == 16
+    with pytest.raises(ValueError, match="w is off"):
+        check(jl.Linear(right.w[:3], right.b[:3]))
+
+
+def test_wrong_choices_are_refused():
+    l2s, scores = np.array([0.1, 1.0]), np.array([[1.0, 5.0], [2.0, 3.0]])  # the means: 3, 2.5
+    check = exact_fits.one_choice(l2s, scores, 1e-4)
+    assert check(exact_rivals.Choice(1.0, scores * (1 + 1e-5))) == 5.0
+    for l2, told, message in (
+        (0.1, scores, "chose l2 = 0.1, expected 1"),
+        (1.0, scores * 1.001, "scores are off by"),
+        (1.0, scores[:1], r"got scores of shape \(1, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(exact_rivals.Choice(l2, told))
+
+
+def test_wrong_choices_for_many_targets_are_refused():
+    l2s, scores = np.array([0.1, 1.0]), np.tile([[1.0], [2.0]], 1000)
+    scores[1, 0] = 1.0005  # the first target is as good with either
+    check, chosen, best = exact_fits.choices(l2s, scores), np.full(1000, 0.1), np.ones((1, 1000))
+    assert check(exact_rivals.Choice(chosen, best)) == 100
+    assert check(exact_rivals.Choice(np.r_[1.0, chosen[1:]], best)) == 99.9
+    for l2, told, message in (
+        (np.r_[chosen[1:], 1.0], best, r"99\.90 % of .* costs up to 1\.0e\+00"),
+        (np.ones(1000), best, r"0\.00 %"),
+        (chosen, 1.01 * best, r"scores are off by up to 1\.0e-02"),
+        (chosen[:1], best, r"shape \(1,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(exact_rivals.Choice(l2, told))
+
+
+def test_without_its_package_a_rival_is_one_row_that_says_so(monkeypatch):
+    monkeypatch.setattr(exact_rivals.importlib.util, "find_spec", lambda name: None)
+    (rival,) = exact_rivals.rivals("scikit-learn", lambda: 1, needs=["sklearn"], threads=[1, 2])
+    (row,) = harness.compare([rival], right)
+    assert row.error == "ImportError: scikit-learn is not installed"
+
+
+def test_the_memory_of_a_call_is_that_of_a_fresh_process(regression):
+    x, y = (a.astype(np.float32) for a in regression)
+    if not peak_memory.STATUS.exists():
+        pytest.skip("only Linux tells the peak of a process")
+    assert peak_memory._in_fresh_process("numpy_ridge", (x, y), 0) >= 0
+
+
+def textbook(x, y, l2=0.0, *, intercept=True, refine=True):
+    center, mean = (x.mean(axis=0), y.mean(axis=0)) if intercept else (0 * x[0], 0 * y[0])
+    rows = x - center[None]
+    w = jnp.linalg.solve(rows.T @ rows + len(x) * l2 * jnp.eye(x.shape[1]), rows.T @ (y - mean))
+    return jl.Fit(jl.Linear(w, mean - w @ center), None)
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("sklearn", "himalaya"))),
+    reason="the rivals are scikit-learn and himalaya: pip install jaxlinear[benchmarks]",
+)
+def test_smoke_of_the_exact_fits(monkeypatch):
+    """On one thread. Compiling is most of the time, so four fits are those of a textbook."""
+    monkeypatch.setattr(jl, "ridge", textbook)
+    monkeypatch.setattr(jl, "least_squares", textbook)
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(peak_memory, "measure", lambda *_: {})
+    result = exact_rivals._with_threads(
+        1, lambda: exact_fits.answer(fast=True, say=lambda message: None)
+    )
+    json.dumps(result)
+    assert len(result["tables"]) == len(exact_fits.TASKS) == 7
+    for table in result["tables"]:
+        rows = [harness.Row(**row) for row in table["rows"]]
+        assert rows[0].name == table["reference"] and len(rows) > 1
+        assert [row.error for row in rows if "torch" not in row.name or TORCH] == [None] * len(rows)
+        lines = report._table(table).splitlines()[4:]
+        assert lines[0].startswith(f"| {table['reference']} |") and "| 1.0 |" in lines[0]
+        assert all(float(line.split("|")[3]) > 0 and line.split("|")[4].strip() for line in lines)
