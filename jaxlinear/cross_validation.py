@@ -16,6 +16,7 @@ from jaxlinear import _checks, exact, gram, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
+from jaxlinear.objective import where_present
 from jaxlinear.spectral import Dual, Primal
 from jaxlinear.types import Batch, Fit
 
@@ -113,17 +114,35 @@ def _mapped(score, arguments, targets: int):
 def _left_out(options: _Options, batch: Batch, decomposition, l2s) -> Float[Array, "m *k"]:
     """Mean squared errors without each example, from one decomposition."""
     centred = spectral.center(batch, options.intercept)
-    left, right = spectral.components(decomposition, centred)
     scales = spectral.scales(decomposition, centred.weight, l2s)
-    leverages = matmul(scales, (left * right).T) + centred.share[None]
-    inside = matmul(centred.sides, right)
+    vectors = decomposition.spectrum.vectors
+    tall = isinstance(decomposition, Primal)
+    left = matmul(centred.rows, vectors) if tall else vectors
+    inside = matmul(centred.sides, left)
 
     def score(argument):
-        scale, leverage = argument
-        residual = centred.sides - matmul(inside * scale[None], left.T)
-        return _error(options, centred, residual, leverage)
+        l2, scale = argument
+        projected = matmul(inside * scale[None], left.T)
+        diagonal = matmul(jnp.square(left), scale)
+        if tall:
+            return _error(options, batch, centred, *_from_hat(centred, projected, diagonal))
+        diagonal = diagonal - _share_of_null(centred, spectral.size_of_null(centred), l2)
+        return _error(options, batch, centred, projected, diagonal)
 
-    return _mapped(score, (scales, leverages), len(inside)).reshape(-1, *batch.y.shape[1:])
+    return _mapped(score, (l2s, scales), len(inside)).reshape(-1, *batch.y.shape[1:])
+
+
+def _from_hat(centred, fitted, diagonal):
+    """Residuals and 1 − leverages from the hat matrix A (AᵀA + α I)⁻¹ Aᵀ of a tall x.
+
+    Of a wide x both are nearly 0, and cancel; but I − A (AᵀA + α I)⁻¹ Aᵀ = α C with
+    C = (A Aᵀ + α I)⁻¹, less the direction √w of the intercept, and C a over its diagonal is right.
+    """
+    return centred.sides - fitted, 1 - diagonal - centred.share
+
+
+def _share_of_null(centred, size, l2):
+    return centred.share / (size + centred.weight * l2)
 
 
 @_left_out.defjvp
@@ -136,28 +155,35 @@ def _left_out_jvp(options, primals, tangents):
 
 
 def _textbook(options: _Options, batch: Batch, l2s):
-    """The same from the hat matrix A (AᵀA + α I)⁻¹ Aᵀ, one penalty at a time."""
+    """The same by a Cholesky factorisation for every penalty."""
     centred = spectral.center(batch, options.intercept)
     rows = centred.rows
-    wide = len(rows) < rows.shape[1]
-    product = matmul(rows, rows.T) if wide else matmul(rows.T, rows)
+    tall = len(rows) > rows.shape[1] + options.intercept
+    size = spectral.size_of_null(centred)
+    root = spectral.null(centred)
+    product = matmul(rows.T, rows) if tall else matmul(rows, rows.T) + root[:, None] * root[None]
+    one = jnp.eye(len(product), dtype=product.dtype)
 
     def score(l2):
-        matrix = product + centred.weight * l2 * jnp.eye(len(product), dtype=product.dtype)
-        lower = (jnp.linalg.cholesky(matrix), True)
-        solved = jax.scipy.linalg.cho_solve(lower, product if wide else rows.T)
-        hat = solved if wide else matmul(rows, solved)
-        residual = centred.sides - matmul(centred.sides, hat.T)
-        return _error(options, centred, residual, jnp.diagonal(hat) + centred.share)
+        lower = jnp.linalg.cholesky(product + centred.weight * l2 * one)
+        inverse = jax.scipy.linalg.cho_solve((lower, True), rows.T if tall else one)
+        projection = matmul(rows, inverse) if tall else inverse
+        projected, diagonal = matmul(centred.sides, projection), jnp.diagonal(projection)
+        if tall:
+            return _error(options, batch, centred, *_from_hat(centred, projected, diagonal))
+        diagonal = diagonal - _share_of_null(centred, size, l2)
+        return _error(options, batch, centred, projected, diagonal)
 
     return jax.lax.map(score, l2s).reshape(-1, *batch.y.shape[1:])
 
 
-def _error(options: _Options, centred, residual, leverage):
-    """Σ w (r / (1 − h))² / Σ w, with √w in the residuals."""
+def _error(options: _Options, batch: Batch, centred, residual, complement):
+    """Σ w (r / (1 − h))² / Σ w, from √w r and 1 − h, or from multiples of both."""
     if options.generalized:
-        leverage = jnp.broadcast_to(jnp.sum(leverage) / centred.count, leverage.shape)
-    return jnp.sum(jnp.square(residual / (1 - leverage)[None]), axis=1) / centred.weight
+        total = jnp.sum(where_present(batch.weight, complement))
+        complement = jnp.full_like(complement, 1) * total / centred.count
+    complement = where_present(batch.weight, complement, 1)
+    return jnp.sum(jnp.square(residual / complement[None]), axis=1) / centred.weight
 
 
 class _Folds(NamedTuple):
@@ -232,7 +258,7 @@ def _by_fold_jvp(options, primals, tangents):
 
 def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
     n, d = batch.x.shape
-    tall = n - folds.held.shape[1] >= d + options.intercept
+    tall = n - folds.held.shape[1] > d + options.intercept
 
     def squares(number, decomposition):
         held = _taken(batch, folds.held[number], folds.held_inside[number])

@@ -189,12 +189,13 @@ def factor_of(batch: Batch, made: Gram, alpha) -> Factor:
     scale, _ = factor.unit_scale(jnp.diagonal(matrix))
     quick = factor.cholesky(matrix)
 
-    def slow(above):
-        triangle = spectral.triangle(batch, made.mean_x, scale, above)
+    def slow(operand):
+        triangle = spectral.triangle(*operand)
         return factor.of_triangle(triangle, scale)
 
     above = jnp.diag(jnp.sqrt(alpha) / scale)
-    return factor.when(~factor.reliable(quick), slow, above, quick)
+    operand = (batch, made.mean_x, scale, above)
+    return factor.when(~factor.reliable(quick), slow, operand, quick)
 
 
 class _Refined(NamedTuple):
@@ -227,7 +228,8 @@ def _refine(batch: Batch, made: Gram, l2, inverse: Factor, fit: Fit, intercept: 
 
     def correct(state: _Refined) -> _Refined:
         w, b = state.params
-        sums = residual.normal(sides, state.params, state.rest, made.mean_x)
+        examples, center = factor.kept_inside((sides, made.mean_x), state.steps)
+        sums = residual.normal(examples, state.params, state.rest, center)
         down = sums.w - alpha * (w + state.rest.w)  # −W times the gradient in w − c b
         dw = factor.solve(inverse, down)
         mean = sums.b / made.weight if intercept else jnp.zeros_like(sums.b)

@@ -41,11 +41,18 @@ def when(needed, function, operand, otherwise):
     """
 
     def once(carry):
-        # Else the compiler takes what does not change in a loop out of it, and always does it.
-        known, _ = jax.lax.optimization_barrier((operand, carry[0]))
-        return jnp.array(False), function(known)
+        return jnp.array(False), function(kept_inside(operand, carry[0]))
 
     return jax.lax.while_loop(lambda carry: carry[0], once, (needed, otherwise))[1]
+
+
+def kept_inside(operand, changing):
+    """``operand``, for use in a loop that changes ``changing``.
+
+    The compiler takes what is made of constants alone out of a loop, and so always makes it,
+    even where the loop takes no step.
+    """
+    return jax.lax.optimization_barrier((operand, changing))[0]
 
 
 def matmul(a, b):

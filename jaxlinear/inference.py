@@ -46,10 +46,12 @@ def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = Tru
     """
     batch, outputs, _ = _checks.examples(x, y, weight, "real")
     n, d = batch.x.shape
+    if batch.weight is not None and not _checks.is_traced(batch.weight):
+        n = int(jnp.sum(batch.weight != 0))
     if n <= d + intercept:
         raise ValueError(
-            f"x has shape {batch.x.shape}; expected more examples than the {d + intercept} "
-            "coefficients."
+            f"x has shape {batch.x.shape} and {n} examples of weight > 0; expected more examples "
+            f"than the {d + intercept} coefficients."
         )
     if params.w.shape != (*outputs, d):
         raise ValueError(f"params have w {params.w.shape}; expected {(*outputs, d)}.")
@@ -68,7 +70,7 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     zero = jax.tree.map(jnp.zeros_like, rows)
     squares = residual.normal(sides, rows, zero, made.mean_x).squares.reshape(made.yy.shape)
     freedom = made.count - inverse.rank - intercept
-    variance = squares / freedom
+    variance = squares / jnp.where(freedom > 0, freedom, jnp.nan)
     of_w = jnp.sum(jnp.square(root), axis=1)
     of_b = intercept / made.weight + jnp.sum(jnp.square(matmul(made.mean_x, root)))
     spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)

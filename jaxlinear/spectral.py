@@ -55,7 +55,7 @@ class Dual(NamedTuple):
 def decompose(batch: Batch, intercept: bool, l2s) -> Primal | Dual:
     """The decomposition by the shape of x; of a wide one fit for the least of ``l2s``."""
     n, d = batch.x.shape
-    if n < d + intercept:
+    if n <= d + intercept:  # as many coefficients as examples: 1 − h is 0, and must not cancel
         return dual(batch, intercept, l2s)
     return primal(gram.of_batch(batch), intercept)
 
@@ -112,13 +112,23 @@ def center(batch: Batch, intercept: bool) -> Centred:
     return Centred(rows, sides, means, jnp.sum(each), jnp.sum(each != 0), share)
 
 
+def size_of_null(centred: Centred):
+    """The eigenvalue that the null direction √w is lifted to: the mean of all."""
+    return jax.lax.stop_gradient(jnp.sum(jnp.square(centred.rows)) / len(centred.rows))
+
+
+def null(centred: Centred) -> Float[Array, " n"]:
+    """√w with this eigenvalue as its square; 0 without intercept."""
+    ones = jnp.ones_like(centred.rows[:, :1])
+    return _root_weight(centred.share, ones)[:, 0] * jnp.sqrt(size_of_null(centred))
+
+
 def dual(batch: Batch, intercept: bool, l2s) -> Dual:
     """From x xᵀ, and from the QR factorisation of xᵀ where that hides what l2 does not."""
     centred = center(batch, intercept)
     rows = centred.rows
-    size = jax.lax.stop_gradient(jnp.sum(jnp.square(rows)) / len(rows))
-    null = _root_weight(centred.share, jnp.ones_like(rows[:, :1]))[:, 0] * jnp.sqrt(size)
-    fixed = jax.lax.stop_gradient(jnp.concatenate([rows, null[:, None]], axis=1))
+    lifted = null(centred)
+    fixed = jax.lax.stop_gradient(jnp.concatenate([rows, lifted[:, None]], axis=1))
     quick = factor.spectrum(matmul(fixed, fixed.T))
     least = quick.values[0] + jax.lax.stop_gradient(centred.weight * jnp.min(l2s))
     spectrum = factor.when(
@@ -127,7 +137,7 @@ def dual(batch: Batch, intercept: bool, l2s) -> Dual:
         fixed,
         quick,
     )
-    return Dual(centred, null, spectrum)
+    return Dual(centred, lifted, spectrum)
 
 
 def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
@@ -147,15 +157,6 @@ def weight_of(decomposition: Primal | Dual):
     """The total weight of the examples of a decomposition."""
     known = decomposition.made if isinstance(decomposition, Primal) else decomposition.centred
     return known.weight
-
-
-def components(decomposition: Primal | Dual, centred: Centred):
-    """(P, Q), both (n, r): P diag(scale) Qᵀ is the hat matrix of the decomposed examples."""
-    vectors = decomposition.spectrum.vectors
-    if isinstance(decomposition, Primal):
-        scores = matmul(centred.rows, vectors)
-        return scores, scores
-    return matmul(centred.rows, matmul(centred.rows.T, vectors)), vectors
 
 
 def held_out(decomposition: Primal | Dual, batch: Batch):
@@ -180,10 +181,10 @@ def fit(decomposition: Primal | Dual, l2) -> Fit:
 
 
 def _fit_dual(decomposition: Dual, l2) -> Fit:
-    (rows, sides, mean, weight, *_), null, spectrum = decomposition
+    (rows, sides, mean, weight, *_), lifted, spectrum = decomposition
     alpha = jnp.broadcast_to(weight * l2, mean.y.shape).reshape(-1)
     inverse = factor.shifted(spectrum, jax.lax.stop_gradient(alpha))
-    data = (rows, sides, null, alpha)
+    data = (rows, sides, lifted, alpha)
     coefficients = factor.solve(inverse, jax.lax.stop_gradient(sides))
     coefficients = implicit.optimum(_gradient, factor.solve, coefficients, inverse, data)
     w = matmul(coefficients, rows)
@@ -192,7 +193,7 @@ def _fit_dual(decomposition: Dual, l2) -> Fit:
     squares = jnp.sum(jnp.square(residual)) + jnp.sum(alpha[:, None] * jnp.square(w))
     objective, norm = squares / 2 / weight, jnp.linalg.norm(gradient) / weight
     sound = jnp.isfinite(objective + norm) & (weight > 0)
-    rank = jnp.min(inverse.rank) - jnp.any(null != 0)
+    rank = jnp.min(inverse.rank) - jnp.any(lifted != 0)
     short = jnp.any(alpha == 0) & (rank < rows.shape[1])
     status = gram.status_of(sound, short, factor.reliable(inverse))
     w = w.reshape(*mean.y.shape, -1)
@@ -202,7 +203,7 @@ def _fit_dual(decomposition: Dual, l2) -> Fit:
 
 def _gradient(coefficients, data):
     """Whose root β gives w = Aᵀ β: A (Aᵀ β) + √w (√wᵀ β) + α β − √w (y − ȳ)."""
-    rows, sides, null, alpha = data
+    rows, sides, lifted, alpha = data
     product = matmul(matmul(coefficients, rows), rows.T)
-    lifted = matmul(coefficients, null)[:, None] * null[None]
-    return product + lifted + alpha[:, None] * coefficients - sides
+    product += matmul(coefficients, lifted)[:, None] * lifted[None]
+    return product + alpha[:, None] * coefficients - sides
