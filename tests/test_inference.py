@@ -220,7 +220,7 @@ NAN = np.where(np.arange(N * D).reshape(N, D) == 7, np.nan, X)
 REFUSED = {
     # name: (params, x, y, options, message)
     "no example to spare": (
-        PARAMS, X[: D + 1], Y[: D + 1], {}, r"x has shape \X",
+        PARAMS, X[: D + 1], Y[: D + 1], {}, r"x has shape \(4, 3\).*the 4 coef",
     ),
     "none to spare, no b": (
         PARAMS, X[:D], Y[:D], {"intercept": False}, r"x has shape \(3, 3\).*the 3 coef",
