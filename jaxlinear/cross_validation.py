@@ -232,7 +232,7 @@ def _by_fold(options: _Options, batch: Batch, folds: _Folds, l2s) -> Float[Array
         left, inside = spectral.held_out(decomposition, held)
 
         def at(argument):
-            return matmul(inside * argument[0][None], left.T)
+            return matmul(left * argument[0][None], inside.T)
 
         return at
 
@@ -245,7 +245,7 @@ def _by_fold_jvp(options, primals, tangents):
         def at(argument):
             params = spectral.fit(decomposition, argument[1]).params
             w = params.w.reshape(-1, params.w.shape[-1])
-            return matmul(w, gram.away_from(held, "x", spectral.mean_of(decomposition).x).T)
+            return matmul(gram.away_from(held, "x", spectral.mean_of(decomposition).x), w.T)
 
         return at
 
@@ -263,13 +263,13 @@ def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
     def squares(number, decomposition):
         held = _taken(batch, folds.held[number], folds.held_inside[number])
         at = outputs(decomposition, held)
-        y = gram.away_from(held, "y", spectral.mean_of(decomposition).y).T
+        y = gram.away_from(held, "y", spectral.mean_of(decomposition).y)
         scales = spectral.scales(decomposition, spectral.weight_of(decomposition), l2s)
 
         def score(argument):
-            return matmul(jnp.square(y - at(argument)), held.weight.astype(y.dtype))
+            return matmul(held.weight.astype(y.dtype), jnp.square(y - at(argument)))
 
-        return _mapped(score, (scales, l2s), len(y))
+        return _mapped(score, (scales, l2s), y.shape[1])
 
     def from_others(number):
         others = _taken(batch, folds.others[number], folds.others_inside[number])
