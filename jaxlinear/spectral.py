@@ -176,7 +176,8 @@ def fit(decomposition: Primal | Dual, l2) -> Fit:
         made, spectrum, empty = decomposition
         alpha = jax.lax.stop_gradient(made.weight * l2)
         inverse = factor.shifted(spectrum, alpha)
-        return gram.fit_from(made, l2, inverse._replace(rank=inverse.rank - empty))
+        rank = inverse.rank - jnp.where(alpha == 0, empty, 0)
+        return gram.fit_from(made, l2, inverse._replace(rank=rank))
     return _fit_dual(decomposition, l2)
 
 

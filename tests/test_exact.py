@@ -176,6 +176,9 @@ def test_a_constant_column_is_0_and_flagged():
     np.testing.assert_allclose(fit.params.w, w, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(fit.params.b, b, rtol=1e-5)
     assert status(jl.ridge(x, y, 0.1)) == Status.CONVERGED
+    path = jl.ridge_path(x, y, [0.0, 0.1])
+    assert path.report.status.tolist() == [Status.RANK_DEFICIENT, Status.CONVERGED]
+    assert path.report.rank.tolist() == [2, 3] and (path.params.w[:, 1] == 0).all()
 
 
 def test_a_constant_target_is_the_intercept():
