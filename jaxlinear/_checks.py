@@ -175,11 +175,19 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
         return batch, jnp.stack([jnp.asarray(part) for part in sound.values()]).all()
     if all(sound.values()):
         return batch, np.True_
-    host = jax.device_get(batch)
-    for name, present in (("weight", True), ("x", ~row_absent), ("y", ~absent)):
-        if not sound[name]:
-            raise ValueError(_where_not_finite(getattr(host, name), name, present))
-    raise AssertionError("unreachable")
+    name = min(sound, key=sound.get)  # the first that is not
+    values = np.asarray(getattr(batch, name))
+    bad = ~np.isfinite(values)
+    if name == "weight":
+        bad |= values < 0
+    elif weight is not None:
+        without = np.asarray(row_absent)[:, None] if name == "x" else np.asarray(absent)
+        bad &= ~(without[:, 0] if values.ndim == 1 else without)
+    place = np.argwhere(bad)[0]
+    raise ValueError(
+        f"{name}[{', '.join(map(str, place))}] is {values[tuple(place)]}; expected finite numbers"
+        f"{' ≥ 0' if name == 'weight' else ''}. Mend it, or give the row weight 0."
+    )
 
 
 def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:

@@ -176,7 +176,7 @@ def merge(a: Gram, b: Gram) -> Gram:
 
     Where one has targets with examples of their own, so has the result.
     """
-    if a.xx.ndim != b.xx.ndim:
+    if a.xx.ndim != b.xx.ndim and a.mean_y.ndim == b.mean_y.ndim == 1:
         a, b = _per_target(a), _per_target(b)
     if jax.tree.map(jnp.shape, a) != jax.tree.map(jnp.shape, b):
         raise ValueError(
