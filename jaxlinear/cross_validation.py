@@ -205,6 +205,8 @@ def _rows_of_folds(folds, n: int) -> _Folds:
         held = np.array_split(np.arange(n), number)
     else:
         names = np.asarray(folds)
+        if (names != names).any():
+            raise ValueError("folds holds NaN; expected the fold of every row.")
         if names.shape != (n,) or len(np.unique(names)) < 2:
             raise ValueError(
                 f"folds has shape {names.shape} and {len(np.unique(names))} values; expected "
