@@ -67,7 +67,10 @@ def primal(made: Gram, intercept: bool) -> Primal:
     diagonal = jnp.diagonal(xx)
     empty = diagonal <= 0
     lift = jnp.where(empty, jnp.mean(diagonal), 0)  # a constant column hides nothing
-    return Primal(made, factor.spectrum(xx + jnp.diag(lift)), jnp.sum(empty))
+    spectrum = factor.spectrum(xx + jnp.diag(lift))
+    # Rounding mixes even eigenvectors that share no column.
+    vectors = jnp.where(empty[:, None], 0, spectrum.vectors)
+    return Primal(made, spectrum._replace(vectors=vectors), jnp.sum(empty))
 
 
 def triangle(batch: Batch, center, scale, start) -> Float[Array, "d d"]:
