@@ -17,8 +17,8 @@ from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
 from jaxlinear.objective import where_present
-from jaxlinear.spectral import Dual, Primal
-from jaxlinear.types import Batch, Fit
+from jaxlinear.spectral import Centred, Dual, Primal
+from jaxlinear.types import Batch, Fit, Status
 
 _OUTPUTS = 512  # as many outputs at a time as make a product fat, and keep memory bounded
 
@@ -27,7 +27,8 @@ class CrossValidation(NamedTuple):
     """The fit at the chosen l2, () or (k,), and the scores (m, *k) of all l2s: less is better.
 
     A score is Σ_i w_i (o_i − y_i)² / Σ_i w_i, where o_i is predicted without example i or its
-    fold, for every target.
+    fold, for every target. It is NaN, and never chosen, where the dtype cannot tell the error of
+    an example left out: one that alone determines a coefficient, at a small l2.
     """
 
     fit: Fit
@@ -60,8 +61,9 @@ def ridge_cv(
         cross-validation (Golub, Heath and Wahba, 1979).
 
     Returns:
-      ``CrossValidation(fit, l2, scores)``. The scores are differentiable in l2s and in the data,
-      so that l2 can also be found by gradient descent.
+      ``CrossValidation(fit, l2, scores)``; ``fit.report.status`` is STALLED_AT_PRECISION where no
+      score is a number, and the first of l2s is taken. The scores are differentiable in l2s and
+      in the data, so that l2 can also be found by gradient descent.
 
     scikit-learn's ``RidgeCV(alphas=l2s * n, alpha_per_target=per_target)``, and ``GridSearchCV``
     over ``Ridge`` for folds; himalaya's ``RidgeCV``.
@@ -99,9 +101,13 @@ def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValida
         scores = _by_fold(options, batch, folds, l2s)
     together = scores.ndim == 1 or options.per_target
     compared = scores if together else jnp.mean(scores, axis=1)
-    # argmin takes a NaN for the least.
-    l2 = l2s[jnp.argmin(jnp.where(jnp.isnan(compared), jnp.inf, compared), axis=0)]
+    compared = jnp.where(jnp.isnan(compared), jnp.inf, compared)  # argmin takes NaN for the least
+    l2 = l2s[jnp.argmin(compared, axis=0)]
     fit = spectral.fit(decomposition, l2)
+    report = fit.report
+    blind = jnp.any(jnp.isinf(jnp.min(compared, axis=0))) & (report.status == Status.CONVERGED)
+    status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), report.status)
+    fit = fit._replace(report=report._replace(status=status))
     return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
 
 
@@ -116,33 +122,15 @@ def _left_out(options: _Options, batch: Batch, decomposition, l2s) -> Float[Arra
     centred = spectral.center(batch, options.intercept)
     scales = spectral.scales(decomposition, centred.weight, l2s)
     vectors = decomposition.spectrum.vectors
-    tall = isinstance(decomposition, Primal)
-    left = matmul(centred.rows, vectors) if tall else vectors
+    left = matmul(centred.rows, vectors) if isinstance(decomposition, Primal) else vectors
     inside = matmul(centred.sides, left)
 
     def score(argument):
         l2, scale = argument
         projected = matmul(inside * scale[None], left.T)
-        diagonal = matmul(jnp.square(left), scale)
-        if tall:
-            return _error(options, batch, centred, *_from_hat(centred, projected, diagonal))
-        diagonal = diagonal - _share_of_null(centred, spectral.size_of_null(centred), l2)
-        return _error(options, batch, centred, projected, diagonal)
+        return _error(options, batch, centred, l2, projected, matmul(jnp.square(left), scale))
 
     return _mapped(score, (l2s, scales), len(inside)).reshape(-1, *batch.y.shape[1:])
-
-
-def _from_hat(centred, fitted, diagonal):
-    """Residuals and 1 − leverages from the hat matrix A (AᵀA + α I)⁻¹ Aᵀ of a tall x.
-
-    Of a wide x both are nearly 0, and cancel; but I − A (AᵀA + α I)⁻¹ Aᵀ = α C with
-    C = (A Aᵀ + α I)⁻¹, less the direction √w of the intercept, and C a over its diagonal is right.
-    """
-    return centred.sides - fitted, 1 - diagonal - centred.share
-
-
-def _share_of_null(centred, size, l2):
-    return centred.share / (size + centred.weight * l2)
 
 
 @_left_out.defjvp
@@ -158,30 +146,37 @@ def _textbook(options: _Options, batch: Batch, l2s):
     """The same by a Cholesky factorisation for every penalty."""
     centred = spectral.center(batch, options.intercept)
     rows = centred.rows
-    tall = len(rows) > rows.shape[1] + options.intercept
-    size = spectral.size_of_null(centred)
-    root = spectral.null(centred)
-    product = matmul(rows.T, rows) if tall else matmul(rows, rows.T) + root[:, None] * root[None]
+    tall = spectral.is_tall(*rows.shape, options.intercept)
+    product = matmul(rows.T, rows) if tall else spectral.kernel(centred)
     one = jnp.eye(len(product), dtype=product.dtype)
 
     def score(l2):
         lower = jnp.linalg.cholesky(product + centred.weight * l2 * one)
         inverse = jax.scipy.linalg.cho_solve((lower, True), rows.T if tall else one)
         projection = matmul(rows, inverse) if tall else inverse
-        projected, diagonal = matmul(centred.sides, projection), jnp.diagonal(projection)
-        if tall:
-            return _error(options, batch, centred, *_from_hat(centred, projected, diagonal))
-        diagonal = diagonal - _share_of_null(centred, size, l2)
-        return _error(options, batch, centred, projected, diagonal)
+        projected = matmul(centred.sides, projection)
+        return _error(options, batch, centred, l2, projected, jnp.diagonal(projection))
 
     return jax.lax.map(score, l2s).reshape(-1, *batch.y.shape[1:])
 
 
-def _error(options: _Options, batch: Batch, centred, residual, complement):
-    """Σ w (r / (1 − h))² / Σ w, from √w r and 1 − h, or from multiples of both."""
+def _error(options: _Options, batch: Batch, centred: Centred, l2, projected, diagonal):
+    """Σ w (r / (1 − h))² / Σ w, with residuals r and leverages h.
+
+    Of a tall x both come from the hat matrix H = A (AᵀA + α I)⁻¹ Aᵀ, by its product with the
+    targets and its diagonal. Of a wide x they would cancel; but I − H = α C with
+    C = (A Aᵀ + α I)⁻¹, less the direction √w of the intercept, and C a over its diagonal is right.
+    """
+    if spectral.is_tall(*centred.rows.shape, options.intercept):
+        residual, complement = centred.sides - projected, 1 - diagonal - centred.share
+        lost = 1e-3 * complement < jnp.finfo(complement.dtype).eps
+        complement = jnp.where(lost & (not options.generalized), jnp.nan, complement)
+    else:
+        lifted = spectral.lifted_eigenvalue(centred) + centred.weight * l2
+        residual, complement = projected, diagonal - centred.share / lifted
     if options.generalized:
-        total = jnp.sum(where_present(batch.weight, complement))
-        complement = jnp.full_like(complement, 1) * total / centred.count
+        present = True if centred.absent is None else ~centred.absent
+        complement = jnp.broadcast_to(jnp.mean(complement, where=present), complement.shape)
     complement = where_present(batch.weight, complement, 1)
     return jnp.sum(jnp.square(residual / complement[None]), axis=1) / centred.weight
 
@@ -260,7 +255,7 @@ def _by_fold_jvp(options, primals, tangents):
 
 def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
     n, d = batch.x.shape
-    tall = n - folds.held.shape[1] > d + options.intercept
+    tall = spectral.is_tall(n - folds.held.shape[1], d, options.intercept)
 
     def squares(number, decomposition):
         held = _taken(batch, folds.held[number], folds.held_inside[number])

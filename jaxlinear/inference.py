@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 
 from jaxlinear import _checks, exact, gram, residual
 from jaxlinear.factor import matmul
-from jaxlinear.objective import where_present
 from jaxlinear.types import Batch, Linear
 
 
@@ -74,9 +73,9 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     of_w = jnp.sum(jnp.square(root), axis=1)
     of_b = intercept / made.weight + jnp.sum(jnp.square(matmul(made.mean_x, root)))
     spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)
-    errors = Linear(jnp.sqrt(spread), jnp.sqrt(variance * of_b * intercept))
+    errors = Linear(jnp.sqrt(spread), jnp.sqrt(variance * of_b))
     weight = jnp.ones(len(batch.x), root.dtype) if batch.weight is None else batch.weight
     scores = matmul(gram.away_from(batch, "x", made.mean_x), root)
     leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
     r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)
-    return Inference(errors, variance, freedom, r2, where_present(batch.weight, leverage))
+    return Inference(errors, variance, freedom, r2, leverage)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxlinear import factor, gram, implicit
 from jaxlinear.data import batching
@@ -28,7 +28,7 @@ class Primal(NamedTuple):
 
 
 class Centred(NamedTuple):
-    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, the number of examples, and w / Σ w.
+    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, who is absent if anyone may be, and w / Σ w.
 
     Without intercept nothing is subtracted, and the share of the intercept in a leverage is 0.
     """
@@ -37,27 +37,27 @@ class Centred(NamedTuple):
     sides: Float[Array, "k n"]
     mean: Means
     weight: Float[Array, ""]
-    count: Float[Array, ""]
+    absent: Bool[Array, " n"] | None
     share: Float[Array, " n"]
 
 
 class Dual(NamedTuple):
-    """A wide x: its rows, a multiple of √w, and the spectrum of A Aᵀ + null nullᵀ.
-
-    With an intercept √w is in the null space of A Aᵀ; lifted, it is no obstacle to any solve.
-    """
+    """A wide x: its rows, and the spectrum of its ``kernel``."""
 
     centred: Centred
-    null: Float[Array, " n"]
     spectrum: Spectrum
 
 
 def decompose(batch: Batch, intercept: bool, l2s) -> Primal | Dual:
     """The decomposition by the shape of x; of a wide one fit for the least of ``l2s``."""
-    n, d = batch.x.shape
-    if n <= d + intercept:  # as many coefficients as examples: 1 − h is 0, and must not cancel
-        return dual(batch, intercept, l2s)
-    return primal(gram.of_batch(batch), intercept)
+    if is_tall(*batch.x.shape, intercept):
+        return primal(gram.of_batch(batch), intercept)
+    return dual(batch, intercept, l2s)
+
+
+def is_tall(n: int, d: int, intercept: bool) -> bool:
+    """More examples than coefficients; with as many 1 − h is 0, and must not cancel."""
+    return n > d + intercept
 
 
 def primal(made: Gram, intercept: bool) -> Primal:
@@ -112,35 +112,41 @@ def center(batch: Batch, intercept: bool) -> Centred:
     ones = jnp.ones_like(rows[:, 0])
     each = ones if batch.weight is None else batch.weight.astype(rows.dtype)
     share = each / jnp.sum(each) if intercept else jnp.zeros_like(each)
-    return Centred(rows, sides, means, jnp.sum(each), jnp.sum(each != 0), share)
+    absent = None if batch.weight is None else batch.weight == 0
+    return Centred(rows, sides, means, jnp.sum(each), absent, share)
 
 
-def size_of_null(centred: Centred):
-    """The eigenvalue that the null direction √w is lifted to: the mean of all."""
+def lifted_eigenvalue(centred: Centred):
+    """What the null directions of ``kernel`` are lifted to: the mean of all eigenvalues."""
     return jax.lax.stop_gradient(jnp.sum(jnp.square(centred.rows)) / len(centred.rows))
 
 
-def null(centred: Centred) -> Float[Array, " n"]:
-    """√w with this eigenvalue as its square; 0 without intercept."""
-    ones = jnp.ones_like(centred.rows[:, :1])
-    return _root_weight(centred.share, ones)[:, 0] * jnp.sqrt(size_of_null(centred))
+def null(centred: Centred) -> Float[Array, "n m"]:
+    """N, of null directions of A Aᵀ: √w, of the intercept, and those of absent examples."""
+    columns = _root_weight(centred.share, jnp.ones_like(centred.rows[:, :1]))
+    if centred.absent is not None:
+        columns = jnp.concatenate([columns, jnp.diag(centred.absent.astype(columns.dtype))], axis=1)
+    return columns * jnp.sqrt(lifted_eigenvalue(centred))
+
+
+def kernel(centred: Centred) -> Float[Array, "n n"]:
+    """A Aᵀ + N Nᵀ: lifted, what is null by construction is no obstacle to any solve."""
+    rows = jnp.concatenate([centred.rows, null(centred)], axis=1)
+    return matmul(rows, rows.T)
 
 
 def dual(batch: Batch, intercept: bool, l2s) -> Dual:
     """From x xᵀ, and from the QR factorisation of xᵀ where that hides what l2 does not."""
     centred = center(batch, intercept)
-    rows = centred.rows
-    lifted = null(centred)
-    fixed = jax.lax.stop_gradient(jnp.concatenate([rows, lifted[:, None]], axis=1))
-    quick = factor.spectrum(matmul(fixed, fixed.T))
-    least = quick.values[0] + jax.lax.stop_gradient(centred.weight * jnp.min(l2s))
-    spectrum = factor.when(
-        quick.noise > 1e-3 * least,
-        lambda rows: factor.spectrum_of_triangle(jnp.linalg.qr(rows.T, mode="r")),
-        fixed,
-        quick,
-    )
-    return Dual(centred, lifted, spectrum)
+    fixed = jax.lax.stop_gradient(centred)
+    quick = factor.spectrum(kernel(fixed))
+    least = quick.values[0] + fixed.weight * jnp.min(jax.lax.stop_gradient(l2s))
+
+    def slow(centred):
+        rows = jnp.concatenate([centred.rows, null(centred)], axis=1)
+        return factor.spectrum_of_triangle(jnp.linalg.qr(rows.T, mode="r"))
+
+    return Dual(centred, factor.when(quick.noise > 1e-3 * least, slow, fixed, quick))
 
 
 def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
@@ -185,10 +191,11 @@ def fit(decomposition: Primal | Dual, l2) -> Fit:
 
 
 def _fit_dual(decomposition: Dual, l2) -> Fit:
-    (rows, sides, mean, weight, *_), lifted, spectrum = decomposition
+    centred, spectrum = decomposition
+    rows, sides, mean, weight = centred[:4]
     alpha = jnp.broadcast_to(weight * l2, mean.y.shape).reshape(-1)
     inverse = factor.shifted(spectrum, jax.lax.stop_gradient(alpha))
-    data = (rows, sides, lifted, alpha)
+    data = (rows, sides, null(centred), alpha)
     coefficients = factor.solve(inverse, jax.lax.stop_gradient(sides))
     coefficients = implicit.optimum(_gradient, factor.solve, coefficients, inverse, data)
     w = matmul(coefficients, rows)
@@ -197,7 +204,7 @@ def _fit_dual(decomposition: Dual, l2) -> Fit:
     squares = jnp.sum(jnp.square(residual)) + jnp.sum(alpha[:, None] * jnp.square(w))
     objective, norm = squares / 2 / weight, jnp.linalg.norm(gradient) / weight
     sound = jnp.isfinite(objective + norm) & (weight > 0)
-    rank = jnp.min(inverse.rank) - jnp.any(lifted != 0)
+    rank = jnp.min(inverse.rank) - jnp.sum(jnp.any(data[2] != 0, axis=0))
     short = jnp.any(alpha == 0) & (rank < rows.shape[1])
     status = gram.status_of(sound, short, factor.reliable(inverse))
     w = w.reshape(*mean.y.shape, -1)
@@ -206,8 +213,8 @@ def _fit_dual(decomposition: Dual, l2) -> Fit:
 
 
 def _gradient(coefficients, data):
-    """Whose root β gives w = Aᵀ β: A (Aᵀ β) + √w (√wᵀ β) + α β − √w (y − ȳ)."""
+    """Whose root β gives w = Aᵀ β: A (Aᵀ β) + N (Nᵀ β) + α β − √w (y − ȳ)."""
     rows, sides, lifted, alpha = data
     product = matmul(matmul(coefficients, rows), rows.T)
-    product += matmul(coefficients, lifted)[:, None] * lifted[None]
+    product += matmul(matmul(coefficients, lifted), lifted.T)
     return product + alpha[:, None] * coefficients - sides

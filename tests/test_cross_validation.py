@@ -18,15 +18,6 @@ NUMBER = {12: 5, 6: 4}
 NAMES = {12: np.array(list("bacedabcdaeb")), 6: np.array(list("bdcabd"))}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quickly_compiled():
-    """Most of the time goes into compiling: leave optimisations out."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 # ------------------------------------------------------------------ problems and oracles
 
 
@@ -127,6 +118,36 @@ def test_folds_are_refits_without_every_fold(shape, intercept, x64):
             got = cross_validated(batch, l2s, folds=folds, intercept=intercept, per_target=True)
             scores = scores_of_refits(batch, l2s, ids, intercept)
             assert_cross_validated(got, batch, l2s, scores, intercept)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_absent_example_of_a_wide_problem_is_no_obstacle(dtype):
+    """Its row of zeros in x xᵀ would be singular without a penalty, and noise at a small one."""
+    with jax.enable_x64(dtype == np.float64):
+        batch, l2s = first_target(unequal(problem(WIDE))), np.array([0.0, 1e-8, 0.1])
+        given = [part.astype(dtype) for part in batch]
+        expected = scores_of_refits(batch, l2s)
+        tolerance = 1e-8 if dtype == np.float64 else 1e-4
+
+        def scores(x, y):
+            return jl.ridge_cv(x, y, l2s, weight=given[2]).scores
+
+        np.testing.assert_allclose(scores(*given[:2]), expected, rtol=tolerance)
+        for slopes in jax.jit(jax.jacrev(scores, argnums=(0, 1)))(*given[:2]):
+            assert np.isfinite(slopes).all()
+            assert not slopes[:, 1].any() and slopes[:, 0].any()
+
+
+def test_an_example_that_alone_determines_a_coefficient_is_told(x64):
+    """Three of twelve examples are present, of five coefficients; leverages of 1 cancel."""
+    batch, l2s = first_target(problem((12, 4))), np.array([1e-14, 1.0, 1e-13])
+    batch = batch._replace(weight=np.where(np.arange(12) < 3, 1.0, 0.0))
+    got = cross_validated(batch, l2s)
+    assert np.isnan(got.scores).tolist() == [True, False, True]
+    np.testing.assert_allclose(got.scores[1], scores_of_refits(batch, l2s[1:2])[0], rtol=1e-9)
+    assert (got.l2, got.fit.report.status) == (1.0, jl.Status.CONVERGED)
+    lost = cross_validated(batch, l2s[::2])
+    assert (lost.l2, lost.fit.report.status) == (1e-14, jl.Status.STALLED_AT_PRECISION)
 
 
 def test_generalized_has_the_mean_leverage(x64):

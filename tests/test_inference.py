@@ -17,15 +17,6 @@ needs_reference = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quickly_compiled():
-    """Most of the time goes into compiling: leave optimisations out."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 # ------------------------------------------------------------------ the textbook
 
 N, D = 14, 3
