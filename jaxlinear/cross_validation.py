@@ -12,15 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxlinear import _checks, exact, gram, spectral
+from jaxlinear import _checks, exact, gram, leave_one_out, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
-from jaxlinear.objective import where_present
-from jaxlinear.spectral import Centred, Dual, Primal
+from jaxlinear.spectral import Dual, Primal
 from jaxlinear.types import Batch, Fit, Status
-
-_OUTPUTS = 512  # as many outputs at a time as make a product fat, and keep memory bounded
 
 
 class CrossValidation(NamedTuple):
@@ -80,7 +77,7 @@ def ridge_cv(
     if generalized and folds is not None:
         raise ValueError("generalized is for folds=None: it leaves out single examples.")
     rows = None if folds is None else _rows_of_folds(folds, len(batch.x))
-    options = _Options(bool(intercept), bool(generalized), bool(per_target))
+    options = _Options(bool(intercept), bool(per_target), bool(generalized))
     result = _ridge_cv(options, batch, rows, l2s, sound)
     exact.located(result.fit, x, y, weight)
     return result
@@ -88,15 +85,17 @@ def ridge_cv(
 
 class _Options(NamedTuple):
     intercept: bool
-    generalized: bool
     per_target: bool
+    generalized: bool
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValidation:
     decomposition = spectral.decompose(batch, options.intercept, l2s)
     if folds is None:
-        scores = _left_out(options, batch, jax.lax.stop_gradient(decomposition), l2s)
+        left_out = leave_one_out.Options(options.intercept, options.generalized)
+        fixed = jax.lax.stop_gradient(decomposition)
+        scores = leave_one_out.scores(left_out, batch, fixed, l2s)
     else:
         scores = _by_fold(options, batch, folds, l2s)
     together = scores.ndim == 1 or options.per_target
@@ -109,76 +108,6 @@ def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValida
     status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), report.status)
     fit = fit._replace(report=report._replace(status=status))
     return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
-
-
-def _mapped(score, arguments, targets: int):
-    """``score`` for every penalty, so many at a time as make one wide product."""
-    return jax.lax.map(score, arguments, batch_size=max(1, _OUTPUTS // targets))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _left_out(options: _Options, batch: Batch, decomposition, l2s) -> Float[Array, "m *k"]:
-    """Mean squared errors without each example, from one decomposition."""
-    centred = spectral.center(batch, options.intercept)
-    scales = spectral.scales(decomposition, centred.weight, l2s)
-    vectors = decomposition.spectrum.vectors
-    left = matmul(centred.rows, vectors) if isinstance(decomposition, Primal) else vectors
-    inside = matmul(centred.sides, left)
-
-    def score(argument):
-        l2, scale = argument
-        projected = matmul(inside * scale[None], left.T)
-        return _error(options, batch, centred, l2, projected, matmul(jnp.square(left), scale))
-
-    return _mapped(score, (l2s, scales), len(inside)).reshape(-1, *batch.y.shape[1:])
-
-
-@_left_out.defjvp
-def _left_out_jvp(options, primals, tangents):
-    """Eigenvectors have no derivative where eigenvalues meet; the textbook's formula has."""
-    batch, _, l2s = zip(primals, tangents, strict=True)
-    textbook = functools.partial(_textbook, options)
-    _, change = jax.jvp(textbook, *zip(batch, l2s, strict=True))
-    return _left_out(options, *primals), change
-
-
-def _textbook(options: _Options, batch: Batch, l2s):
-    """The same by a Cholesky factorisation for every penalty."""
-    centred = spectral.center(batch, options.intercept)
-    rows = centred.rows
-    tall = spectral.is_tall(*rows.shape, options.intercept)
-    product = matmul(rows.T, rows) if tall else spectral.kernel(centred)
-    one = jnp.eye(len(product), dtype=product.dtype)
-
-    def score(l2):
-        lower = jnp.linalg.cholesky(product + centred.weight * l2 * one)
-        inverse = jax.scipy.linalg.cho_solve((lower, True), rows.T if tall else one)
-        projection = matmul(rows, inverse) if tall else inverse
-        projected = matmul(centred.sides, projection)
-        return _error(options, batch, centred, l2, projected, jnp.diagonal(projection))
-
-    return jax.lax.map(score, l2s).reshape(-1, *batch.y.shape[1:])
-
-
-def _error(options: _Options, batch: Batch, centred: Centred, l2, projected, diagonal):
-    """Σ w (r / (1 − h))² / Σ w, with residuals r and leverages h.
-
-    Of a tall x both come from the hat matrix H = A (AᵀA + α I)⁻¹ Aᵀ, by its product with the
-    targets and its diagonal. Of a wide x they would cancel; but I − H = α C with
-    C = (A Aᵀ + α I)⁻¹, less the direction √w of the intercept, and C a over its diagonal is right.
-    """
-    if spectral.is_tall(*centred.rows.shape, options.intercept):
-        residual, complement = centred.sides - projected, 1 - diagonal - centred.share
-        lost = 1e-3 * complement < jnp.finfo(complement.dtype).eps
-        complement = jnp.where(lost & (not options.generalized), jnp.nan, complement)
-    else:
-        lifted = spectral.lifted_eigenvalue(centred) + centred.weight * l2
-        residual, complement = projected, diagonal - centred.share / lifted
-    if options.generalized:
-        present = True if centred.absent is None else ~centred.absent
-        complement = jnp.broadcast_to(jnp.mean(complement, where=present), complement.shape)
-    complement = where_present(batch.weight, complement, 1)
-    return jnp.sum(jnp.square(residual / complement[None]), axis=1) / centred.weight
 
 
 class _Folds(NamedTuple):
@@ -266,7 +195,7 @@ def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
         def score(argument):
             return matmul(held.weight.astype(y.dtype), jnp.square(y - at(argument)))
 
-        return _mapped(score, (scales, l2s), y.shape[1])
+        return leave_one_out.mapped(score, (scales, l2s), y.shape[1])
 
     def from_others(number):
         others = _taken(batch, folds.others[number], folds.others_inside[number])

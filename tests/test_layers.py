@@ -19,7 +19,7 @@ LAYERS = [
     ["metrics", "data"],
     ["train", "residual", "gram"],
     ["spectral"],
-    ["exact"],
+    ["exact", "leave_one_out"],
     ["recipes", "cross_validation", "inference"],
     ["plots", "model_file"],
     ["__init__"],
