@@ -4,6 +4,7 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
 from jaxlinear import data, gram, inference, information, losses, metrics, penalties, train
+from jaxlinear.convex import glm, logistic_regression, poisson_regression, softmax_regression
 from jaxlinear.cross_validation import CrossValidation, ridge_cv
 from jaxlinear.exact import least_squares, ridge, ridge_path
 from jaxlinear.models import affine, labels, normal, predict, probabilities, zeros
@@ -24,16 +25,19 @@ __all__ = [
     "Status",
     "affine",
     "data",
+    "glm",
     "gram",
     "inference",
     "information",
     "labels",
     "least_squares",
+    "logistic_regression",
     "losses",
     "mean_loss",
     "metrics",
     "normal",
     "penalties",
+    "poisson_regression",
     "predict",
     "probabilities",
     "ridge",
@@ -41,6 +45,7 @@ __all__ = [
     "ridge_path",
     "sgd",
     "sgd_fit",
+    "softmax_regression",
     "train",
     "zeros",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
-from jaxlinear.types import Batch
+from jaxlinear.types import Batch, Linear
 
 # What a loss may accept as targets: in words, and as a test in NumPy (xp) or, traced, in JAX.
 TARGETS = {
@@ -286,6 +286,22 @@ def _where_not_finite(x, name: str, present=True) -> str:
         f"{name}[{row}, {column}] is {np.asarray(x)[row, column]}; expected finite numbers. Mend "
         "it, or give the row weight 0."
     )
+
+
+def parameters(params: Linear, name: str, shape: tuple[int, ...], x) -> Linear:
+    """Parameters for outputs of ``shape``, finite where they are known."""
+    params = Linear(*(numeric(leaf, name) for leaf in params))
+    expected = (*shape, x.shape[1])
+    if params.w.shape != expected or params.b.shape != shape:
+        raise ValueError(
+            f"{name} has w {params.w.shape} and b {params.b.shape}; expected {expected} and "
+            f"{shape} for x {x.shape} and this y."
+        )
+    if not is_traced(params) and not all(np.isfinite(leaf).all() for leaf in params):
+        raise ValueError(
+            f"{name} holds NaN or inf; start from finite parameters, or from {name}=None."
+        )
+    return params
 
 
 def same_shape(o, y) -> None:

@@ -32,13 +32,40 @@ def target(kind: str) -> Callable:
     return declare
 
 
+def separable(loss: Callable) -> Callable:
+    """Declare that the loss of k outputs is a sum over outputs: k models that share x."""
+    loss.separable = True
+    return loss
+
+
+def kinked(loss: Callable) -> Callable:
+    """Declare that the loss has no second derivative to speak of: for SGD, not for Newton."""
+    loss.kinked = True
+    return loss
+
+
 def target_of(loss: Callable) -> str:
     """The kind of targets that ``loss`` accepts, seen through ``functools.partial``."""
+    return _declared(loss, "target", "real")
+
+
+def is_separable(loss: Callable) -> bool:
+    """Whether the loss of k outputs is known to be a sum over outputs."""
+    return _declared(loss, "separable", False)
+
+
+def is_kinked(loss: Callable) -> bool:
+    """Whether the loss is known to have kinks."""
+    return _declared(loss, "kinked", False)
+
+
+def _declared(loss: Callable, name: str, otherwise):
     while isinstance(loss, functools.partial):
         loss = loss.func
-    return getattr(loss, "target", "real")
+    return getattr(loss, name, otherwise)
 
 
+@separable
 def squared_error(o: Outputs, y: Target) -> Value:
     """½ Σ_k (o_k − y_k)².
 
@@ -84,6 +111,7 @@ def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) 
     return -jnp.sum(q * jax.nn.log_softmax(o))
 
 
+@separable
 @target("probabilities")
 def logistic(o: Outputs, y: Target) -> Value:
     """−Σ_k [y_k log σ(o_k) + (1 − y_k) log σ(−o_k)], in nats, for y in [0, 1].
@@ -96,6 +124,7 @@ def logistic(o: Outputs, y: Target) -> Value:
     return jnp.sum(y * jax.nn.softplus(-o) + (1 - y) * jax.nn.softplus(o))
 
 
+@separable
 @target("counts")
 def poisson(o: Outputs, y: Target) -> Value:
     """Σ_k exp(o_k) − y_k o_k: the Poisson likelihood with log link, y ≥ 0, without log y!.
@@ -107,6 +136,7 @@ def poisson(o: Outputs, y: Target) -> Value:
     return jnp.sum(jnp.exp(o) - y * o)
 
 
+@separable
 @target("positive")
 def gamma(o: Outputs, y: Target) -> Value:
     """Σ_k y_k exp(−o_k) + o_k: the gamma likelihood of unit shape with log link, y > 0.
@@ -117,6 +147,7 @@ def gamma(o: Outputs, y: Target) -> Value:
     return jnp.sum(y * jnp.exp(-o) + o)
 
 
+@separable
 def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
     """Σ_k ½ r² where |r| ≤ δ and δ (|r| − ½ δ) beyond, with r = o_k − y_k.
 
@@ -128,12 +159,14 @@ def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
     return jnp.sum(0.5 * jnp.square(inside) + delta * (size - inside))
 
 
+@kinked
 def absolute(o: Outputs, y: Target) -> Value:
     """Σ_k |o_k − y_k|; its minimiser is the conditional median. torch's ``L1Loss``."""
     o, y = like(o, y)
     return jnp.sum(jnp.abs(o - y))
 
 
+@kinked
 def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
     """Σ_k max(q r, (q − 1) r) with r = y_k − o_k: the pinball loss of the quantile q in (0, 1).
 
@@ -144,6 +177,7 @@ def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
     return jnp.sum(jnp.maximum(q * residual, (q - 1) * residual))
 
 
+@kinked
 @target("signs")
 def hinge(o: Outputs, y: Target) -> Value:
     """Σ_k max(0, 1 − y_k o_k) for y in {−1, 1}; ``optax.hinge_loss``."""
@@ -151,6 +185,7 @@ def hinge(o: Outputs, y: Target) -> Value:
     return jnp.sum(jnp.maximum(0, 1 - y * o))
 
 
+@separable
 @target("signs")
 def squared_hinge(o: Outputs, y: Target) -> Value:
     """Σ_k max(0, 1 − y_k o_k)² for y in {−1, 1}; the default loss of scikit-learn's LinearSVC."""

@@ -27,7 +27,7 @@ def mean_loss(
     """
 
     def objective(params, batch: Batch, l2=0.0):
-        batch = _blank_absent(batch)
+        batch = blank_absent(batch)
         each = jax.vmap(lambda x, y: loss(model(params, x), y))(batch.x, batch.y)
         return weighted_mean(each, batch.weight) + penalty(params.w, l2)
 
@@ -50,7 +50,7 @@ def where_present(weight, rows, otherwise=0):
     return jnp.where((weight != 0).reshape(-1, *[1] * (rows.ndim - 1)), rows, otherwise)
 
 
-def _blank_absent(batch: Batch) -> Batch:
+def blank_absent(batch: Batch) -> Batch:
     """Overwrite examples of weight 0: a NaN times 0 is NaN, in the value and in the gradient.
 
     They become copies of an example that is present, so that even a loss that is not defined
@@ -66,4 +66,4 @@ def _blank_absent(batch: Batch) -> Batch:
             return rows  # bytes are always finite, and a copy of the images is not free
         return where_present(batch.weight, rows, jnp.where(present[first], rows[first], 0))
 
-    return batch._replace(x=blank(batch.x), y=blank(batch.y))
+    return batch._replace(x=blank(batch.x), y=jax.tree.map(blank, batch.y))

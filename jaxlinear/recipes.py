@@ -206,14 +206,7 @@ def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]):
         zero = np.zeros((*shape, d), dtype or jnp.result_type(float))  # compiles nothing
         return Linear(zero, zero[..., 0]), None, np.int32(0)
     fit = init if isinstance(init, Fit) else None
-    params = Linear(*(_checks.numeric(leaf, "init") for leaf in (fit.params if fit else init)))
-    if params.w.shape != (*shape, d) or params.b.shape != shape:
-        raise ValueError(
-            f"init has w {params.w.shape} and b {params.b.shape}; expected {(*shape, d)} and "
-            f"{shape} for x {x.shape} and this y."
-        )
-    if not _checks.is_traced(params) and not all(np.isfinite(leaf).all() for leaf in params):
-        raise ValueError("init holds NaN or inf; start from finite parameters, or from init=None.")
+    params = _checks.parameters(fit.params if fit else init, "init", shape, x)
     floating = dtype or jnp.result_type(params.w.dtype, jnp.float16)
     params = Linear(*(jnp.asarray(leaf, floating) for leaf in params))
     return (params, fit.state, fit.report.steps) if fit else (params, None, np.int32(0))

@@ -80,7 +80,8 @@ class Report(NamedTuple):
     ``status`` is a ``Status`` code, ``steps`` the number of updates behind the parameters,
     ``objective`` and ``gradient_norm`` the full training objective and the 2-norm of its
     gradient at the parameters. ``rank`` is that of x, without the column of ones, where the
-    solver finds it out.
+    solver finds it out. ``gap`` bounds how far the objective is above the optimum, as
+    ‖gradient‖² / (2 l2), where l2 > 0.
     """
 
     status: Int[Array, "*models"]
@@ -88,6 +89,7 @@ class Report(NamedTuple):
     objective: Float[Array, "*models"]
     gradient_norm: Float[Array, "*models"]
     rank: Int[Array, "*models"] | None = None
+    gap: Float[Array, "*models"] | None = None
 
 
 class Fit(NamedTuple):

@@ -1,0 +1,332 @@
+"""The optimum of every smooth convex loss: the named fits, and ``glm`` for a loss of your own.
+
+SGD gives a good model; these give *the* model, with a status, a bound on the distance to the
+optimum, and derivatives with respect to all data by the implicit function theorem.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlinear import _checks, curvature, gram, implicit, losses, newton
+from jaxlinear.exact import located
+from jaxlinear.models import affine
+from jaxlinear.newton import Known, State
+from jaxlinear.objective import mean_loss
+from jaxlinear.types import Batch, Fit, Linear, Report, Status
+
+_MOST = 300
+
+
+def softmax_regression(
+    x,
+    y,
+    l2=0.0,
+    *,
+    classes: int | None = None,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = _MOST,
+    init: Linear | Fit | None = None,
+) -> Fit:
+    """Minimise Σ_i w_i cross_entropy(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
+
+    y is (n,) of integer labels, or (n, k) of distributions; ``classes`` is k where the labels do
+    not tell it. All k classes have coefficients, which sum to 0 over the classes: of all that
+    give the same probabilities, those of least norm. The bias of a class without examples falls
+    until rounding ends it. See ``glm`` for the rest.
+
+    scikit-learn's ``LogisticRegression(C=1 / (l2 * Σ w))`` (d2l 4.1).
+
+    >>> x = jnp.array([[0.0], [1.0], [1.0], [2.0]])
+    >>> fit = softmax_regression(x, jnp.array([0, 0, 1, 1]), 0.1)
+    >>> print(Status(int(fit.report.status)).name, fit.params.w.sum().round(5))
+    CONVERGED 0.0
+    """
+    fit = glm(
+        losses.softmax_cross_entropy, x, y, l2, outputs=classes, weight=weight,
+        intercept=intercept, tol=tol, max_steps=max_steps, init=init,
+    )  # fmt: skip
+    if np.ndim(l2):
+        return fit
+    params = jax.tree.map(lambda leaf: leaf - jnp.mean(leaf, axis=0, keepdims=True), fit.params)
+    return fit._replace(params=params)
+
+
+def logistic_regression(
+    x,
+    y,
+    l2=0.0,
+    *,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = _MOST,
+    init: Linear | Fit | None = None,
+) -> Fit:
+    """Minimise Σ_i w_i logistic(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
+
+    y is (n,), in [0, 1]; or (n, k), of k labels that do not exclude each other: k fits that
+    share x, with a report for each. See ``glm`` for the rest.
+
+    scikit-learn's ``LogisticRegression(C=1 / (l2 * Σ w))`` (d2l 4.1).
+
+    >>> x = jnp.array([[0.0], [1.0], [1.0], [2.0]])
+    >>> fit = logistic_regression(x, jnp.array([0.0, 0.0, 1.0, 1.0]), 0.1)
+    >>> print((fit.params.w + fit.params.b).round(5))
+    [0.]
+    """
+    return glm(
+        losses.logistic, x, y, l2, weight=weight, intercept=intercept, tol=tol,
+        max_steps=max_steps, init=init,
+    )  # fmt: skip
+
+
+def poisson_regression(
+    x,
+    y,
+    l2=0.0,
+    *,
+    offset=None,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = _MOST,
+    init: Linear | Fit | None = None,
+) -> Fit:
+    """Minimise Σ_i w_i poisson(w x_i + b + offset_i, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
+
+    y ≥ 0 is (n,), or (n, k) for k fits that share x; the mean is exp(w x + b + offset), with the
+    logarithm of the exposure as ``offset``. See ``glm`` for the rest.
+
+    scikit-learn's ``PoissonRegressor(alpha=l2)``, R's ``glm(family = poisson)``.
+
+    >>> x = jnp.array([[0.0], [0.0], [1.0], [1.0]])
+    >>> fit = poisson_regression(x, jnp.array([1.0, 3.0, 4.0, 4.0]))
+    >>> print(jnp.exp(fit.params.b).round(4), jnp.exp(fit.params.w).round(4))
+    2.0 [2.]
+    """
+    return glm(
+        losses.poisson, x, y, l2, offset=offset, weight=weight, intercept=intercept, tol=tol,
+        max_steps=max_steps, init=init,
+    )  # fmt: skip
+
+
+def glm(
+    loss: Callable,
+    x,
+    y,
+    l2=0.0,
+    *,
+    outputs: int | None = None,
+    offset=None,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = _MOST,
+    init: Linear | Fit | None = None,
+) -> Fit:
+    """Minimise Σ_i w_i loss(w x_i + b + offset_i, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
+
+    Args:
+      loss: ``loss(o, y)`` of one example, twice differentiable and convex in o, from ``losses``
+        or your own. Where it is marked ``separable`` (see ``losses``), k outputs are k fits.
+      x: (n, d), floating; or uint8, which is scaled to [0, 1]. Columns of any scale and offset.
+      y: (n,) or (n, k), as the loss expects.
+      l2: the strength of the penalty on w, a number or (k,); the bias is never penalised.
+      outputs: the number of outputs k, where y does not tell it.
+      offset: added to the outputs, of their shape (n,) or (n, k).
+      weight: (n,) ≥ 0; 0 leaves an example out.
+      intercept: fit b; else b is 0.
+      tol: stop after the step that promises to lower the objective by less than this part of
+        it; None is 10 eps of the dtype.
+      max_steps: the most steps.
+      init: parameters to start from, or a ``Fit``.
+
+    Returns:
+      ``Fit``. ``report.status`` is CONVERGED; STALLED_AT_PRECISION where rounding stopped it
+      before; MAX_STEPS; DIVERGED where there is no optimum, as for classes that can be
+      separated without a penalty (the parameters are finite, and classify); or, under ``jit``
+      and ``vmap``, NONFINITE_INPUT. ``report.gap`` bounds objective − optimum where l2 > 0.
+
+    Raises:
+      ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
+      range, NaN or inf, negative weights.
+
+    Derivatives of the parameters with respect to x, y, offset, weight and l2, of any order, are
+    those of the optimum. Where it is not unique (l2 = 0 and dependent columns) it is one of
+    them, and there are no derivatives.
+
+    statsmodels' ``GLM``, R's ``glm`` and, with l2, ``glmnet(alpha = 0)``.
+
+    >>> def log_cosh(o, y):
+    ...     return jnp.logaddexp(o - y, y - o)
+    >>> x = jnp.linspace(-1, 1, 101)[:, None]
+    >>> fit = glm(log_cosh, x, 3 * x[:, 0] + 1)
+    >>> print(fit.params.w.round(4), fit.params.b.round(4))
+    [3.] 1.0
+    """
+    if losses.is_kinked(loss):
+        name = getattr(loss, "__name__", loss)
+        raise ValueError(f"{name} has kinks; expected a smooth loss. Use sgd_fit, or huber.")
+    batch, shape, sound = _checks.examples(
+        x, y, weight, losses.target_of(loss), outputs=outputs, look=False
+    )
+    dtype = gram.floating_dtype(batch.x)
+    l2 = _checks.number(l2, "l2", dtype, shape=shape)
+    tol = 10 * jnp.finfo(dtype).eps if tol is None else tol
+    offset = None if offset is None else _offset(offset, len(batch.x), shape, dtype)
+    separate = bool(shape) and losses.is_separable(loss)
+    models = shape[0] if separate else 1
+    columns = batch.x.shape[1] + bool(intercept)
+    form = curvature.choose(len(batch.x), 1 if separate or not shape else shape[0], columns, models)
+    setting = _Setting(loss, bool(intercept), form, _checks.count(max_steps, "max_steps"), separate)
+    start = _start(init, batch.x, shape, dtype)
+    tol = _checks.number(tol, "tol", dtype)
+    fit = _solve(setting, batch, offset, l2, tol, start, sound)
+    return located(fit, x, y, weight)
+
+
+class _Setting(NamedTuple):
+    """What is known before tracing."""
+
+    loss: Callable
+    intercept: bool
+    form: curvature.Curvature
+    most: int
+    separate: bool
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _solve(setting: _Setting, batch: Batch, offset, l2, tol, start: Linear, sound) -> Fit:
+    shape = start.b.shape
+    # The target is a tuple of y and, where there is one, the offset.
+    batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+    fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
+    problem, units = newton.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
+    flat = Linear(start.w.reshape(start.b.size, -1), start.b.reshape(-1))
+    theta = newton.scaled(flat, units, setting.intercept)
+    if not setting.separate:
+        told = newton.Setting(_of_vector(setting.loss, shape), setting.form, tol, setting.most)
+        state, prepared = newton.minimise(told, problem, theta)
+        return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state)
+    told = newton.Setting(_of_vector(setting.loss, ()), setting.form, tol, setting.most)
+    each = problem._replace(
+        y=jax.tree.map(jnp.transpose, problem.y), penalty=problem.penalty[:, None]
+    )
+    state, prepared = newton.minimise_each(told, each, theta[:, None])
+    finish = functools.partial(_finish, setting, ())
+    axes = (
+        Batch(None, 1, None), 0, None, None, None, None, curvature.Problem(None, 0, None, 0), 0,
+    )  # fmt: skip
+    l2 = jnp.broadcast_to(l2, shape)
+    return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state)
+
+
+def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State) -> Fit:
+    """Parameters in the units of x, with their derivatives, and the report."""
+    found = newton.unscaled(state.theta, units, setting.intercept)
+    params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
+    params = implicit.optimum(
+        functools.partial(_gradient, setting),
+        functools.partial(_inverse_hessian, setting, shape),
+        params,
+        Known(problem, units, state.outputs, prepared, state.built),
+        (batch, l2),
+    )
+    fixed, l2 = jax.lax.stop_gradient((batch, l2))
+    report = _report(setting, shape, fixed, l2, tol, sound, units, problem, state)
+    failed = report.status == Status.NONFINITE_INPUT
+    x_dtype = batch.x.dtype
+    dtype = x_dtype if jnp.issubdtype(x_dtype, jnp.floating) else params.w.dtype
+    params = jax.tree.map(lambda leaf: jnp.where(failed, jnp.nan, leaf).astype(dtype), params)
+    return Fit(params, report)
+
+
+def _of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
+    """The loss for outputs (k,), which are 1 where the model has shape ()."""
+    shifted = _with_offset(loss)
+    return lambda o, target: shifted(o.reshape(shape), target)
+
+
+def _with_offset(loss: Callable) -> Callable:
+    def shifted(o, target):
+        y, *offset = target
+        return loss(o + offset[0] if offset else o, y)
+
+    return shifted
+
+
+def _gradient(setting: _Setting, params: Linear, data) -> Linear:
+    """The gradient of the objective, whose root is the fit; without intercept b is held at 0."""
+    batch, l2 = data
+
+    def objective(params):
+        held = params if setting.intercept else params._replace(b=jnp.zeros_like(params.b))
+        return mean_loss(_with_offset(setting.loss), affine)(held, batch, l2)
+
+    with jax.default_matmul_precision("highest"):
+        gradient = jax.grad(objective)(params)
+    return gradient if setting.intercept else gradient._replace(b=params.b)
+
+
+def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:
+    flat = Linear(g.w.reshape(known.problem.penalty.shape[0], -1), g.b.reshape(-1))
+    loss = _of_vector(setting.loss, shape)
+    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, flat)
+    return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
+
+
+def _report(setting, shape, batch: Batch, l2, tol, sound, units, problem, state: State) -> Report:
+    loss = _of_vector(setting.loss, shape)
+    value, norm = newton.certificate(loss, problem, units, state.theta, setting.intercept)
+    least = jnp.min(l2)
+    gap = jnp.where(least > 0, jnp.square(norm) / (2 * jnp.where(least > 0, least, 1)), jnp.inf)
+    finite = jnp.isfinite(norm) & jnp.isfinite(value)
+    curved = jnp.sum(jnp.abs(newton.hessians(loss, problem, state.outputs)))
+    flat = curved <= 8 * jnp.finfo(curved.dtype).eps
+    small = state.gap <= tol * state.size
+    # The optimum is at infinity: outputs still move where there is nothing left to gain, or no
+    # example has curvature left.
+    endless = (least == 0) & (small | state.stuck) & ((state.moved > 0.5) | flat)
+    bad_data = ~sound | ~finite & ~_checks.finite_where_present(batch._replace(y=batch.y[0]))
+    status = jnp.select(
+        [bad_data, ~finite | endless, small, state.stuck],
+        [
+            jnp.int32(code)
+            for code in (
+                Status.NONFINITE_INPUT,
+                Status.DIVERGED,
+                Status.CONVERGED,
+                Status.STALLED_AT_PRECISION,
+            )
+        ],
+        jnp.int32(Status.MAX_STEPS),
+    )
+    return Report(status, state.number, value, norm, gap=gap)
+
+
+def _offset(offset, n: int, shape: tuple[int, ...], dtype):
+    offset = _checks.numeric(offset, "offset")
+    if offset.shape != (n, *shape):
+        raise ValueError(
+            f"offset has shape {offset.shape}; expected {(n, *shape)}, a number for every output."
+        )
+    if not _checks.is_traced(offset) and not np.isfinite(offset).all():
+        raise ValueError("offset holds NaN or inf; expected finite numbers.")
+    return jnp.asarray(offset, dtype)
+
+
+def _start(init: Linear | Fit | None, x, shape: tuple[int, ...], dtype) -> Linear:
+    if init is None:
+        zero = np.zeros((*shape, x.shape[1]), dtype)
+        return Linear(zero, zero[..., 0])
+    params = init.params if isinstance(init, Fit) else init
+    return Linear(
+        *(jnp.asarray(leaf, dtype) for leaf in _checks.parameters(params, "init", shape, x))
+    )

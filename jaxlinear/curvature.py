@@ -1,0 +1,228 @@
+"""The curvature of a convex objective, in three forms that a machine can afford.
+
+H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
+outputs. ``exact`` is H itself, for few coefficients. ``sampled`` stands for H where there are
+thousands: every block of one output from the examples that matter most to it, and what couples
+the outputs in the directions in which x varies most. ``shared`` has one eigendecomposition of
+x for thousands of models. The last two precondition: they need not be right, only near.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxlinear import factor
+from jaxlinear.factor import Factor, matmul
+
+_SAMPLE = 4096  # examples behind the block of one output, at least
+_COUPLED = 16384  # behind what couples the outputs
+_DIRECTIONS = 60  # of largest variance, in which outputs are coupled
+
+
+class Problem(NamedTuple):
+    """Σ_i share_i loss(θ x_i, y_i) + ½ Σ λ θ², with columns of x that are alike in size.
+
+    ``share`` are weights that sum to 1; x of absent examples is 0. θ is (k, p).
+    """
+
+    x: Float[Array, "n p"]
+    y: Any
+    share: Float[Array, " n"]
+    penalty: Float[Array, "k p"]
+
+
+class Curvature(NamedTuple):
+    """A form of H.
+
+    ``prepare(problem)`` is made once, ``build(prepared, problem, h)`` from the Hessians h
+    (n, k, k) of the losses times their shares, and ``apply(prepared, built, g)`` is about
+    H⁻¹ g. It is built at every step where ``always``, else now and then. ``memory`` is the number
+    of steps from which L-BFGS learns what the form leaves out.
+    """
+
+    prepare: Callable
+    build: Callable
+    apply: Callable
+    always: bool
+    memory: int
+
+
+# ------------------------------------------------------------------ exact
+
+
+def _full(prepared, problem: Problem, h: Float[Array, "n k k"]) -> Factor:
+    k, p = problem.penalty.shape
+    a, b = jnp.triu_indices(k)
+
+    def block(pair):
+        return matmul((problem.x * h[:, pair[0], pair[1]][:, None]).T, problem.x)
+
+    upper = jax.lax.map(block, (a, b)) if k > 1 else block((0, 0))[None]
+    blocks = jnp.zeros((k, k, p, p), upper.dtype).at[a, b].set(upper).at[b, a].set(upper)
+    matrix = blocks.transpose(0, 2, 1, 3).reshape(k * p, k * p)
+    return _damped(matrix + jnp.diag(problem.penalty.reshape(-1)))
+
+
+def _damped(matrix) -> Factor:
+    """A Cholesky factor of H with a little more on the diagonal, as little as makes it one."""
+    extra = jnp.diag(jnp.diagonal(matrix))
+
+    def again(carry):
+        damping, _ = carry
+        return 100 * damping, factor.cholesky(matrix + damping * extra)
+
+    def unfit(carry):
+        return jnp.isinf(carry[1].error) & (carry[0] < 100)
+
+    shape = jax.eval_shape(factor.cholesky, matrix)
+    none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    least = jnp.sqrt(jnp.finfo(matrix.dtype).eps).astype(matrix.dtype) / 4
+    start = least, none._replace(error=jnp.full_like(none.error, jnp.inf))
+    return jax.lax.while_loop(unfit, again, start)[1]
+
+
+def _solve(prepared, built: Factor, g):
+    return factor.solve(built, g.reshape(1, -1)).reshape(g.shape)
+
+
+exact = Curvature(lambda problem: None, _full, _solve, always=True, memory=0)
+
+
+# ------------------------------------------------------------------ sampled
+
+
+class _Directions(NamedTuple):
+    """Directions (p, r) in which x varies most, and x in these coordinates."""
+
+    basis: Float[Array, "p r"]
+    x: Float[Array, "n r"]
+
+
+class _Sampled(NamedTuple):
+    """L⁻¹ of every block L Lᵀ of one output, and what coupling adds to the inverse."""
+
+    roots: Float[Array, "k p p"]
+    coupling: Float[Array, "kr kr"]
+
+
+def _directions(problem: Problem) -> _Directions | None:
+    k, p = problem.penalty.shape
+    if k == 1:
+        return None
+    # Variance counts in units in which the penalty is the same for all columns.
+    penalty = jnp.mean(problem.penalty, axis=0)
+    mean = jnp.mean(penalty)
+    unit = jax.lax.rsqrt(penalty / jnp.where(mean == 0, 1, mean) + 1e-3)
+    rows = problem.x[_drawn(problem.share, _number(problem))[0]] * unit[None]
+    vectors = jnp.linalg.eigh(matmul(rows.T, rows))[1]
+    basis = unit[:, None] * vectors[:, -min(_DIRECTIONS, p) :]
+    return _Directions(basis, matmul(problem.x, basis))
+
+
+def _drawn(weight: Float[Array, " n"], number: int):
+    """Examples drawn by systematic sampling with chances as ``weight``, and its sum / number.
+
+    Σ_i weight_i f_i is about the sum of f over the draws times sum / number: each draw has the
+    same weight, so that the few examples that matter are there.
+    """
+    n = len(weight)
+    # Or the compiler sums constant weights itself, for seconds.
+    total = jnp.cumsum(jax.lax.optimization_barrier(weight))
+    places = (jnp.arange(number, dtype=weight.dtype) + 0.5) / number * total[-1]
+    index = jnp.clip(jnp.searchsorted(total, places), 0, n - 1)
+    return index, total[-1] / number
+
+
+def _number(problem: Problem) -> int:
+    n, p = problem.x.shape
+    return min(n, max(_SAMPLE, 4 * p))
+
+
+def _blocks(prepared: _Directions | None, problem: Problem, h) -> _Sampled:
+    one = jnp.eye(problem.x.shape[1], dtype=h.dtype)
+
+    def root(argument):
+        weight, penalty = argument
+        index, each = _drawn(jnp.maximum(weight, 0), _number(problem))
+        rows = problem.x[index]
+        matrix = _lifted(each * matmul(rows.T, rows) + jnp.diag(penalty))
+        lower = jnp.linalg.cholesky(matrix)
+        inverse = jax.lax.linalg.triangular_solve(lower, one, left_side=True, lower=True)
+        if prepared is None:
+            return inverse, jnp.zeros((0, 0), h.dtype)
+        # (Zᵀ B Z)⁻¹ for the block B = L Lᵀ.
+        inside = matmul(lower.T, prepared.basis)
+        return inverse, jnp.linalg.inv(matmul(inside.T, inside))
+
+    diagonal = jnp.diagonal(h, axis1=1, axis2=2).T
+    roots, within = jax.lax.map(root, (diagonal, problem.penalty))
+    if prepared is None:
+        return _Sampled(roots, jnp.zeros((0, 0), h.dtype))
+    z, x = prepared
+    weights = matmul(problem.penalty, jnp.square(z))  # of the diagonal: only its size matters
+    size = jnp.sum(jnp.maximum(diagonal, 0), axis=0)
+    index, each = _drawn(size, min(len(x), _COUPLED))
+    drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
+    coupled = _full(None, problem._replace(x=x[index], penalty=weights), drawn)
+    coupling = matmul(coupled.vectors, coupled.vectors.T)
+    alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
+    coupling = coupling - alone.reshape(coupling.shape)
+    return _Sampled(roots, coupling)
+
+
+def _lifted(matrix):
+    extra = jnp.maximum(jnp.diagonal(matrix), jnp.finfo(matrix.dtype).tiny)
+    return matrix + jnp.diag(4 * jnp.sqrt(jnp.finfo(matrix.dtype).eps) * extra)
+
+
+def _apply_blocks(prepared: _Directions | None, built: _Sampled, g):
+    inside = jnp.einsum("kij,kj->ki", built.roots, g, precision="highest")
+    result = jnp.einsum("kji,kj->ki", built.roots, inside, precision="highest")
+    if prepared is None:
+        return result
+    coarse = matmul(g, prepared.basis).reshape(-1)
+    coupled = matmul(built.coupling, coarse).reshape(len(g), -1)
+    return result + matmul(coupled, prepared.basis.T)
+
+
+sampled = Curvature(_directions, _blocks, _apply_blocks, always=False, memory=15)
+
+
+# ------------------------------------------------------------------ shared
+
+
+class _Spectrum(NamedTuple):
+    values: Float[Array, " p"]
+    vectors: Float[Array, "p p"]
+
+
+def _spectrum(problem: Problem) -> _Spectrum:
+    weighted = problem.share[:, None] * problem.x
+    return _Spectrum(*jnp.linalg.eigh(matmul(weighted.T, problem.x)))
+
+
+def _scaled(prepared: _Spectrum, problem: Problem, h):
+    """The mean of the Hessians takes the place of each."""
+    size = jnp.sum(h, axis=(0, 1, 2))
+    least = jnp.finfo(h.dtype).eps * prepared.values[-1]
+    values = size * jnp.maximum(prepared.values, least) + jnp.mean(problem.penalty)
+    return 1 / jnp.maximum(values, jnp.finfo(h.dtype).tiny)
+
+
+def _apply_scaled(prepared: _Spectrum, scale, g):
+    return matmul(matmul(g, prepared.vectors) * scale[None], prepared.vectors.T)
+
+
+shared = Curvature(_spectrum, _scaled, _apply_scaled, always=False, memory=8)
+
+
+def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:
+    """The form for so many examples, outputs, columns, and models that share x."""
+    pairs = outputs * (outputs + 1) // 2
+    work = examples * columns**2 * pairs * models
+    if outputs * columns <= 1000 and work <= 3e9:
+        return exact
+    return sampled if models == 1 else shared

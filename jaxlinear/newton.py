@@ -1,0 +1,403 @@
+"""The optimum of a smooth convex objective, with a certificate, as one compiled program.
+
+Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method where its Hessian is
+small, and else by L-BFGS preconditioned with what can be had of it (see ``curvature``; Nocedal
+and Wright, *Numerical Optimization*, 2006, 7.2). All derivatives of the loss are autodiff's.
+Columns are centred and scaled inside, so that their units do not matter.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxlinear import factor, gram
+from jaxlinear.curvature import Curvature, Problem
+from jaxlinear.factor import matmul
+from jaxlinear.objective import blank_absent, weighted_mean
+from jaxlinear.types import Batch, Linear
+
+_TRIALS = 40
+
+
+class Units(NamedTuple):
+    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center)."""
+
+    center: Float[Array, " d"]
+    scale: Float[Array, " d"]
+
+
+def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Problem, Units]:
+    """The problem with columns of mean 0 and variance 1, and a column of ones at the end."""
+    batch = blank_absent(batch)
+    weight = batch.weight
+    center = jnp.zeros(batch.x.shape[1], gram.floating_dtype(batch.x))
+    if intercept:
+        # From a guess, so that a constant column is 0 to the last digit.
+        guess = gram.guess_of_means(batch._replace(y=jnp.zeros(len(batch.x), center.dtype))).x
+        center = guess + weighted_mean(gram.away_from(batch, "x", guess), weight)
+    away = gram.away_from(batch, "x", center)
+    scale, _ = factor.unit_scale(weighted_mean(jnp.square(away), weight))
+    columns = away / scale[None]
+    penalty = jnp.broadcast_to(l2, (outputs,))[:, None] / jnp.square(scale)[None]
+    each = jnp.ones_like(away[:, 0]) if weight is None else weight.astype(away.dtype)
+    if intercept:
+        columns = jnp.concatenate([columns, jnp.ones_like(columns[:, :1])], axis=1)
+        penalty = jnp.concatenate([penalty, jnp.zeros_like(penalty[:, :1])], axis=1)
+    share = each / jnp.sum(each)
+    return Problem(columns, batch.y, share, penalty), Units(center, scale)
+
+
+def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linear:
+    """The parameters of the columns as they came: linear in θ."""
+    d = len(units.scale)
+    w = theta[:, :d] / units.scale[None]
+    b = theta[:, d] - matmul(w, units.center) if intercept else jnp.zeros_like(theta[:, 0])
+    return Linear(w, b)
+
+
+def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
+    """The inverse of ``unscaled``."""
+    w = params.w * units.scale[None]
+    if not intercept:
+        return w
+    b = params.b + matmul(params.w, units.center)
+    return jnp.concatenate([w, b[:, None]], axis=1)
+
+
+class Setting(NamedTuple):
+    """What a solve is told: the loss, the form of its curvature, when to stop."""
+
+    loss: Callable
+    form: Curvature
+    tol: Float[Array, ""]
+    most: int
+
+
+class Steps(NamedTuple):
+    """The last m steps s, what they changed in the gradient, y, and 1 / (s · y); a ring."""
+
+    s: Float[Array, "m k p"]
+    y: Float[Array, "m k p"]
+    inverse: Float[Array, " m"]
+
+
+class Values(NamedTuple):
+    """Σ share loss at some outputs, its derivatives in them, and Σ share |loss|."""
+
+    value: Float[Array, ""]
+    slopes: Float[Array, "n k"]
+    size: Float[Array, ""]
+
+
+class State(NamedTuple):
+    """Where the iteration is, and what it knows.
+
+    ``gap`` is the decrease that the quadratic model promised to the last step, ``moved`` the
+    largest change of an output in it, ``size`` what rounding is relative to, ``floor`` its least.
+    """
+
+    theta: Float[Array, "k p"]
+    outputs: Float[Array, "n k"]
+    value: Float[Array, ""]
+    gradient: Float[Array, "k p"]
+    size: Float[Array, ""]
+    floor: Float[Array, ""]
+    steps: Steps
+    built: Any
+    number: Int[Array, ""]
+    gap: Float[Array, ""]
+    moved: Float[Array, ""]
+    stuck: Bool[Array, ""]
+
+
+def minimise(setting: Setting, problem: Problem, theta) -> tuple[State, Any]:
+    """From θ until a step promises less than ``tol`` of the objective, or makes nothing less.
+
+    Also returns what the form of the curvature was prepared with.
+    """
+    prepared = setting.form.prepare(problem)
+
+    def advance(carry):
+        clock, state = carry
+        return clock + 1, _advance(setting, prepared, problem, state, clock)
+
+    start = jnp.int32(0), _start(setting, prepared, problem, theta)
+    _, state = jax.lax.while_loop(lambda carry: _unfinished(setting, carry[1]), advance, start)
+    return state, prepared
+
+
+def minimise_each(
+    setting: Setting, problem: Problem, theta: Float[Array, "m k p"]
+) -> tuple[State, Any]:
+    """``minimise`` for m models that share x and weights: y and the penalty have a leading axis.
+
+    The slowest eighth goes on among itself, so that it does not hold up the others.
+    """
+    prepared = setting.form.prepare(problem)
+    axes = Problem(None, 0, None, 0)
+
+    def until(few: int, problem: Problem, clock, state: State):
+        step = functools.partial(_advance, setting, prepared)
+        step = jax.vmap(step, in_axes=(axes, 0, None, 0))
+
+        def advance(carry):
+            clock, state = carry
+            return clock + 1, step(problem, state, clock, _unfinished(setting, state))
+
+        def unfinished(carry):
+            return jnp.sum(_unfinished(setting, carry[1])) > few
+
+        return jax.lax.while_loop(unfinished, advance, (clock, state))
+
+    start = jax.vmap(functools.partial(_start, setting, prepared), in_axes=(axes, 0))
+    few = len(theta) // 8
+    clock, state = until(few, problem, jnp.int32(0), start(problem, theta))
+    if not few:
+        return state, prepared
+    slow = jnp.nonzero(_unfinished(setting, state), size=few, fill_value=0)[0]
+    part, y = jax.tree.map(lambda leaf: leaf[slow], (state, problem.y))
+    rest = problem._replace(y=y, penalty=problem.penalty[slow])
+    _, part = until(0, rest, clock, part)
+    state = jax.tree.map(lambda whole, some: whole.at[slow].set(some), state, part)
+    return state, prepared
+
+
+def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
+    outputs = matmul(problem.x, theta.T)
+    total = _values(setting.loss, problem, outputs)
+    zero = jnp.zeros((), theta.dtype)
+    floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * total.size  # an objective may go to 0
+    empty = jnp.zeros((setting.form.memory, *theta.shape), theta.dtype)
+    shape = jax.eval_shape(functools.partial(_build, setting, prepared), problem, outputs)
+    return State(
+        theta,
+        outputs,
+        total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2,
+        matmul(total.slopes.T, problem.x) + problem.penalty * theta,
+        total.size,
+        floor,
+        Steps(empty, empty, empty[:, 0, 0]),
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
+        jnp.int32(0),
+        zero + jnp.inf,
+        zero,
+        jnp.array(False),
+    )
+
+
+def _unfinished(setting: Setting, state: State):
+    promising = state.gap > setting.tol * state.size
+    return (state.number < setting.most) & promising & ~state.stuck
+
+
+def _build(setting: Setting, prepared, problem: Problem, outputs):
+    return setting.form.build(prepared, problem, hessians(setting.loss, problem, outputs))
+
+
+def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, active=True):
+    """One step, of a model that is ``active``; others stay."""
+    form = setting.form
+    build = functools.partial(_build, setting, prepared, problem)
+    if form.always:
+        built = build(state.outputs)
+    else:
+        built = factor.when(_due(clock), build, state.outputs, state.built)
+    direction = -_inverse(form, prepared, built, state, clock)
+    slope = jnp.sum(direction * state.gradient)
+    change = matmul(problem.x, direction.T)
+    t, total, found = _line_search(setting.loss, problem, state, direction, change, slope)
+    theta = state.theta + t * direction
+    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
+    gradient = matmul(total.slopes.T, problem.x) + problem.penalty * theta
+    better = active & found
+    pair = t * direction, gradient - state.gradient
+
+    def choose(new, old):
+        return jnp.where(better, new, old)
+
+    return State(
+        choose(theta, state.theta),
+        choose(state.outputs + t * change, state.outputs),
+        choose(value, state.value),
+        choose(gradient, state.gradient),
+        choose(jnp.maximum(total.size, state.floor), state.size),
+        state.floor,
+        _with(state.steps, *pair, better, clock),
+        built,
+        state.number + active,
+        jnp.where(active, -slope / 2, state.gap),
+        choose(jnp.max(jnp.abs(t * change) * (problem.share > 0)[:, None]), state.moved),
+        state.stuck | (active & (~found | (value >= state.value))),
+    )
+
+
+def _values(loss: Callable, problem: Problem, outputs) -> Values:
+    def total(outputs):
+        each = jax.vmap(loss)(outputs, problem.y)
+        return jnp.sum(problem.share * each), jnp.sum(problem.share * jnp.abs(each))
+
+    (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
+    return Values(value, slopes, size)
+
+
+def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
+    """The Hessians of the losses in their outputs, times their shares."""
+    return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.y)
+
+
+def _due(clock):
+    """Often at first, when the curvature changes."""
+    return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
+
+
+def _inverse(form: Curvature, prepared, built, state: State, clock):
+    """H⁻¹ times the gradient, as the form and the last steps know it."""
+    steps = state.steps
+    if not form.memory:
+        return form.apply(prepared, built, state.gradient)
+    places = (clock - 1 - jnp.arange(form.memory)) % form.memory  # newest first
+
+    def back(g, place):
+        share = steps.inverse[place] * jnp.sum(steps.s[place] * g)
+        return g - share * steps.y[place], share
+
+    def forth(z, step):
+        place, share = step
+        change = share - steps.inverse[place] * jnp.sum(steps.y[place] * z)
+        return z + change * steps.s[place], None
+
+    g, shares = jax.lax.scan(back, state.gradient, places)
+    z = form.apply(prepared, built, g)
+    return jax.lax.scan(forth, z, (places, shares), reverse=True)[0]
+
+
+def _with(steps: Steps, s, y, better, clock) -> Steps:
+    """The newest step in the place of the oldest; one without curvature says nothing."""
+    memory = len(steps.inverse)
+    if not memory:
+        return steps
+    product = jnp.sum(s * y)
+    said = product > jnp.finfo(s.dtype).eps * jnp.linalg.norm(s) * jnp.linalg.norm(y)
+    inverse = jnp.where(said & better, 1 / jnp.where(said, product, 1), 0)
+    new = Steps(jnp.where(better, s, 0), jnp.where(better, y, 0), inverse)
+    return jax.tree.map(lambda ring, leaf: ring.at[clock % memory].set(leaf), steps, new)
+
+
+class _Trial(NamedTuple):
+    """A step length between ``low``, where the slope is ``slope``, and ``high``, too far."""
+
+    t: Float[Array, ""]
+    low: Float[Array, ""]
+    slope: Float[Array, ""]
+    high: Float[Array, ""]
+    number: Int[Array, ""]
+    total: Values
+    done: Bool[Array, ""]
+
+
+def _line_search(loss: Callable, problem: Problem, state: State, direction, change, slope):
+    """A step length that meets Wolfe's conditions, and the values there: no product with x.
+
+    The next trial is where the slope would be 0 if it were a line. Where a value overflows, the
+    step is too long.
+    """
+    penalty = problem.penalty
+    least = jnp.sum(penalty * jnp.square(state.theta)) / 2
+    first = jnp.sum(penalty * state.theta * direction)
+    second = jnp.sum(penalty * jnp.square(direction))
+    noise = 4 * jnp.finfo(slope.dtype).eps * state.size
+
+    def trial(last: _Trial) -> _Trial:
+        t, low, slope_low, high, number, *_ = last
+        total = _values(loss, problem, state.outputs + t * change)
+        value = total.value + least + t * first + t * t * second / 2
+        here = jnp.sum(total.slopes * change) + first + t * second
+        down = jnp.isfinite(value) & (value <= state.value + 1e-4 * t * slope + noise)
+        flat = (jnp.abs(here) <= -slope / 2) | (-slope <= noise)
+        root = low + (t - low) * slope_low / (slope_low - here)
+        short = down & (here < 0)
+        low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
+        high = jnp.where(short, high, t)
+        inside = (root > 1.05 * low) & (root < high)  # which NaN is not
+        middle = jnp.where(low > 0, (low + high) / 2, high / 10)
+        other = jnp.where(inside, root, jnp.where(jnp.isinf(high), 10 * t, middle))
+        done = down & flat
+        following = jnp.where(done, t, jnp.minimum(other, 10 * t))
+        return _Trial(following, low, slope_low, high, number + 1, total, done)
+
+    one = jnp.ones_like(slope)
+    values = Values(state.value, jnp.zeros_like(state.outputs), state.size)
+    start = _Trial(one, 0 * one, slope, jnp.inf * one, jnp.int32(0), values, ~(slope < 0))
+    last = jax.lax.while_loop(lambda s: ~s.done & (s.number < _TRIALS), trial, start)
+    return last.t, last.total, last.done & (slope < 0)
+
+
+def certificate(
+    loss: Callable, problem: Problem, units: Units, theta, intercept: bool
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The objective, and the norm of its gradient in the parameters of the columns as they came."""
+    total = _values(loss, problem, matmul(problem.x, theta.T))
+    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
+    gradient = matmul(total.slopes.T, problem.x) + problem.penalty * theta
+    d = len(units.scale)
+    w = gradient[:, :d] * units.scale[None]
+    if intercept:
+        w += gradient[:, d:] * units.center[None]
+    return value, jnp.sqrt(jnp.sum(jnp.square(w)) + jnp.sum(jnp.square(gradient[:, d:])))
+
+
+class Known(NamedTuple):
+    """What the derivatives of an optimum need: the problem there, and a form of its Hessian."""
+
+    problem: Problem
+    units: Units
+    outputs: Float[Array, "n k"]
+    prepared: Any
+    built: Any
+
+
+def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Known, g: Linear):
+    """H⁻¹ g in the columns as they came, by conjugate gradients with the form as preconditioner."""
+    problem, units, outputs, prepared, built = known
+
+    def hessian(v):
+        slopes = functools.partial(_slopes, loss, problem)
+        _, change = jax.jvp(slopes, (outputs,), (matmul(problem.x, v.T),))
+        return matmul(change.T, problem.x) + problem.penalty * v
+
+    to_params = functools.partial(unscaled, units=units, intercept=intercept)
+    (side,) = jax.linear_transpose(to_params, jnp.zeros_like(problem.penalty))(g)
+    precondition = functools.partial(form.apply, prepared, built)
+    params = to_params(_conjugate_gradients(hessian, precondition, side))
+    return params if intercept else params._replace(b=g.b)
+
+
+def _slopes(loss: Callable, problem: Problem, outputs):
+    return _values(loss, problem, outputs).slopes
+
+
+def _conjugate_gradients(hessian: Callable, precondition: Callable, side, most: int = 500):
+    """The root of H z = side, to the rounding of the dtype or ``most`` products."""
+    tiny = jnp.square(8 * jnp.finfo(side.dtype).eps)
+
+    def advance(carry):
+        z, r, p, now, best, number = carry
+        product = hessian(p)
+        length = now / jnp.sum(p * product)
+        z, r = z + length * p, r - length * product
+        s = precondition(r)
+        new = jnp.sum(r * s)
+        return z, r, s + new / now * p, new, best, number + 1
+
+    def unfinished(carry):
+        *_, now, begin, number = carry
+        return (now > tiny * begin) & (number < most)
+
+    s = precondition(side)
+    begin = jnp.sum(side * s)
+    start = (jnp.zeros_like(side), side, s, begin, begin, jnp.int32(0))
+    return jax.lax.while_loop(unfinished, advance, start)[0]

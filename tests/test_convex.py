@@ -1,0 +1,446 @@
+"""Optima of convex losses: their gradient, in NumPy, is 0; and what is told of others."""
+
+import functools
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+import jaxlinear as jl
+from jaxlinear import curvature
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "glm"
+Status = jl.Status
+FORMS = {"exact": curvature.exact, "sampled": curvature.sampled, "shared": curvature.shared}
+
+
+class Case(NamedTuple):
+    """A fit, its targets, and the derivatives of its loss in the outputs, in NumPy."""
+
+    fit: callable
+    targets: callable
+    slopes: callable
+    outputs: int | None
+
+
+def _labels(rng, o):
+    return np.array([rng.choice(o.shape[1], p=p) for p in oracles.softmax(o)])
+
+
+def _softmax_slopes(o, y):
+    return oracles.softmax(o) - (oracles.one_hot(y, o.shape[1]) if y.ndim == 1 else y)
+
+
+def _bernoulli(rng, o):
+    return (rng.uniform(size=o.shape) < 1 / (1 + np.exp(-o))) * 1.0
+
+
+def _huber_slopes(o, y):
+    return np.clip(o - y, -1, 1)
+
+
+def smooth_absolute(o, y):
+    return jnp.sum(jnp.sqrt(1 + jnp.square(o - y)))
+
+
+CASES = {
+    "softmax": Case(jl.softmax_regression, _labels, _softmax_slopes, 3),
+    "softmax-soft": Case(
+        jl.softmax_regression, lambda rng, o: oracles.softmax(o + 1), _softmax_slopes, 3
+    ),
+    "logistic": Case(
+        jl.logistic_regression, _bernoulli, lambda o, y: 1 / (1 + np.exp(-o)) - y, None
+    ),
+    "logistic-3": Case(
+        jl.logistic_regression, _bernoulli, lambda o, y: 1 / (1 + np.exp(-o)) - y, 3
+    ),
+    "poisson": Case(
+        jl.poisson_regression,
+        lambda rng, o: rng.poisson(np.exp(o)) * 1.0,
+        lambda o, y: np.exp(o) - y,
+        None,
+    ),
+    "gamma": Case(
+        functools.partial(jl.glm, jl.losses.gamma),
+        lambda rng, o: rng.gamma(2, size=o.shape) * np.exp(o),
+        lambda o, y: 1 - y * np.exp(-o),
+        None,
+    ),
+    "huber": Case(
+        functools.partial(jl.glm, jl.losses.huber),
+        lambda rng, o: o + rng.standard_t(2, size=o.shape),
+        _huber_slopes,
+        2,
+    ),
+    "own": Case(
+        functools.partial(jl.glm, smooth_absolute),
+        lambda rng, o: o + rng.normal(size=o.shape),
+        lambda o, y: (o - y) / np.sqrt(1 + (o - y) ** 2),
+        2,
+    ),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def problem(name, n=40, d=3, seed=0):
+    """x whose columns have means and sizes of their own, y from the model, weights."""
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(n, d)) + 1) * [0.1, 1, 10][:d]
+    shape = () if CASES[name].outputs is None else (CASES[name].outputs,)
+    o = (x / [0.1, 1, 10][:d]) @ rng.normal(size=(d, *shape)) / 2
+    return x, CASES[name].targets(rng, o), rng.uniform(0.5, 2, size=n)
+
+
+def status(fit):
+    return [Status(int(code)) for code in np.ravel(fit.report.status)]
+
+
+def gradient(name, params, x, y, weight, l2, offset=0.0):
+    """The derivatives of the objective in w (…, d) and b (…)."""
+    w, b = (np.asarray(leaf, float) for leaf in params)
+    slopes = CASES[name].slopes(x @ w.T + b + offset, y)
+    mean = (weight / weight.sum()) @ slopes
+    share = weight / weight.sum()
+    of_w = np.tensordot(slopes * share.reshape(-1, *[1] * (slopes.ndim - 1)), x, (0, 0))
+    return of_w + np.multiply(np.reshape(l2, (*np.shape(l2), 1)) if np.ndim(l2) else l2, w), mean
+
+
+def assert_optimal(name, fit, batch, l2, tolerance, offset=0.0, *, intercept=True):
+    of_w, of_b = gradient(name, fit.params, *batch, l2, offset)
+    scale = np.array([0.1, 1, 10])
+    np.testing.assert_allclose(of_w / scale, 0, atol=tolerance)
+    if intercept:
+        np.testing.assert_allclose(of_b, 0, atol=tolerance)
+    assert set(status(fit)) == {Status.CONVERGED}
+
+
+# ------------------------------------------------------------------ the optimum
+
+
+@every_case
+@pytest.mark.parametrize("intercept", [True, False], ids=["b", "no b"])
+def test_the_gradient_is_0(name, intercept, x64):
+    for l2 in (0.0, 0.1):
+        x, y, weight = problem(name)
+        fit = CASES[name].fit(x, y, l2, weight=weight, intercept=intercept)
+        assert_optimal(name, fit, (x, y, weight), l2, 1e-10, intercept=intercept)
+        assert intercept or not np.any(fit.params.b)
+
+
+@every_case
+def test_single_precision_is_kept_and_right(name):
+    x, y, weight = problem(name, n=200)
+    fit = CASES[name].fit(np.float32(x), y if y.dtype == int else np.float32(y), 0.01)
+    assert fit.params.w.dtype == fit.params.b.dtype == np.float32
+    assert_optimal(name, fit, (x, y, np.ones_like(weight)), 0.01, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [(name, form) for name in ("softmax", "logistic", "own") for form in FORMS]
+    + [("logistic-3", "shared")],
+)
+def test_every_form_of_the_curvature_ends_at_the_optimum(name, form, x64, monkeypatch):
+    """And derivatives go through each."""
+    monkeypatch.setattr(curvature, "choose", lambda *sizes: FORMS[form])
+    x, y, weight = problem(name)
+    fit = CASES[name].fit(x, y, 0.01, weight=weight)
+    assert_optimal(name, fit, (x, y, weight), 0.01, 1e-7)
+
+    def total(x):
+        return jnp.sum(jnp.sin(CASES[name].fit(x, y, 0.01, weight=weight).params.w))
+
+    direction = np.random.default_rng(1).normal(size=x.shape)
+    monkeypatch.setattr(curvature, "choose", lambda *sizes: curvature.exact)
+    expected = (total(x + 1e-5 * direction) - total(x - 1e-5 * direction)) / 2e-5
+    monkeypatch.setattr(curvature, "choose", lambda *sizes: FORMS[form])
+    slope = np.vdot(jax.grad(total)(jnp.asarray(x)), direction)
+    assert slope == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_classes_sum_to_0(x64):
+    x, y, _ = problem("softmax")
+    for l2 in (0.0, 0.1):
+        params = jl.softmax_regression(x, y, l2).params
+        np.testing.assert_allclose(params.w.sum(axis=0), 0, atol=1e-9)
+        np.testing.assert_allclose(params.b.sum(), 0, atol=1e-9)
+
+
+def test_l2_may_differ_by_output(x64):
+    l2 = np.array([0.0, 0.1, 1.0])
+    for name in ("softmax", "logistic-3"):
+        batch = problem(name)
+        fit = CASES[name].fit(*batch[:2], l2, weight=batch[2])
+        assert_optimal(name, fit, batch, l2, 1e-10)
+
+
+def test_bytes_are_scaled():
+    x = np.random.default_rng(0).integers(0, 256, size=(50, 3)).astype(np.uint8)
+    y = (x[:, 0] > 100) ^ (np.arange(50) % 7 == 0)
+    bytes_, floats = (jl.logistic_regression(a, y, 0.01) for a in (x, np.float32(x / 255)))
+    np.testing.assert_allclose(bytes_.params.w, floats.params.w, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["admit_logit", "dobson_poisson", "anorexia_poisson_offset",
+             "anorexia_poisson_offset_freqweights", "clotting_lot1_gamma_inverse",
+             "clotting_lot2_gamma_inverse"],
+)  # fmt: skip
+def test_published_results(name, x64):
+    if not REFERENCE.exists():
+        pytest.skip("reference results are not at hand")
+    known = json.loads((REFERENCE / f"{name}.json").read_text())
+    x, y = np.array(known["X"]), np.array(known["y"])
+    extra = {key: np.array(known[key]) for key in ("offset",) if key in known}
+    weight = np.array(known["weights_or_trials"]) * 1.0 if "weights_or_trials" in known else None
+
+    def inverse_gamma(o, y):
+        return y * o - jnp.log(o)
+
+    loss = {"admit": jl.losses.logistic, "dobson": jl.losses.poisson}.get(name.split("_")[0])
+    loss = loss or (jl.losses.poisson if "poisson" in name else inverse_gamma)
+    init = None
+    if loss is inverse_gamma:  # defined for o > 0 alone
+        init = jl.Linear(np.array([1 / y.mean(), 0]), np.array(0.0))
+    fit = jl.glm(loss, x, y, intercept=False, weight=weight, init=init, **extra)
+    assert status(fit) == [Status.CONVERGED]
+    np.testing.assert_allclose(fit.params.w, known["exact"]["coef"], rtol=1e-7, atol=1e-8)
+
+
+# ------------------------------------------------------------------ data as they come
+
+
+@pytest.mark.parametrize("scales", [[1e-6, 1.0, 1e6], [1e12, 1.0, 1e-12]])
+def test_scales_of_columns_do_not_matter(scales):
+    x, y, _ = problem("logistic", n=200)
+    x, scales = np.float32(x), np.array(scales, np.float32)
+    plain, scaled = jl.logistic_regression(x, y), jl.logistic_regression(x * scales, y)
+    assert status(scaled) == [Status.CONVERGED] and scaled.report.steps == plain.report.steps
+    np.testing.assert_allclose(scaled.params.w * scales, plain.params.w, rtol=1e-4)
+
+
+def test_offsets_of_columns_do_not_matter():
+    x, y, _ = problem("logistic", n=200)
+    x = np.round(64 * x).astype(np.float32) / 64  # exact when moved
+    plain, moved = jl.logistic_regression(x, y), jl.logistic_regression(x + np.float32(4096), y)
+    np.testing.assert_allclose(moved.params.w, plain.params.w, rtol=1e-4)
+
+
+def test_a_constant_column_has_no_weight():
+    x, y, _ = problem("logistic")
+    x[:, 1] = 0.1
+    fit = jl.logistic_regression(np.float32(x), y)
+    assert fit.params.w[1] == 0 and status(fit) == [Status.CONVERGED]
+
+
+@every_case
+def test_weights_count_copies_and_zero_is_absent(name, x64):
+    x, y, _ = problem(name)
+    counts = np.arange(len(x)) % 3
+    absent = counts == 0
+    copies = np.repeat(np.arange(len(x)), counts)
+    spoilt = np.where(absent[:, None], np.nan, x)
+    spoilt_y = y if y.dtype == int else np.where(absent.reshape(-1, *[1] * (y.ndim - 1)), np.nan, y)
+    fit = CASES[name].fit(spoilt, spoilt_y, 0.1, weight=counts * 1.0)
+    same = CASES[name].fit(x[copies], y[copies], 0.1)
+    assert jax.tree.map(jnp.shape, fit) == jax.tree.map(jnp.shape, same)
+    for a, b in zip(fit.params, same.params, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_an_offset_is_added(x64):
+    x, y, weight = problem("poisson")
+    offset = np.random.default_rng(3).normal(size=len(x))
+    fit = jl.poisson_regression(x, y, 0.1, offset=offset, weight=weight)
+    assert_optimal("poisson", fit, (x, y, weight), 0.1, 1e-10, offset)
+
+
+# ------------------------------------------------------------------ how it ended
+
+
+THRESHOLD = np.linspace(-1, 1, 20)[:, None].astype(np.float32)
+
+
+@pytest.mark.parametrize("y", [THRESHOLD[:, 0] > 0.05, np.ones(20)], ids=["two", "one class"])
+def test_separable_classes_have_no_optimum(y):
+    y = np.float32(y)
+    fits = [
+        jl.logistic_regression(THRESHOLD, y),
+        jl.softmax_regression(THRESHOLD, np.int32(y), classes=2),
+    ]
+    for fit in fits:
+        assert status(fit) == [Status.DIVERGED]
+        assert all(np.isfinite(leaf).all() for leaf in fit.params)
+        assert (jl.labels(fit.params, THRESHOLD) == y).all()
+    assert status(jl.logistic_regression(THRESHOLD, y, 1e-4)) == [Status.CONVERGED]
+
+
+def test_a_perfect_fit_converges():
+    x, _, _ = problem("huber")
+    fit = jl.glm(jl.losses.squared_error, np.float32(x), np.float32(x @ [1, 2, 3]))
+    assert status(fit) == [Status.CONVERGED]
+    np.testing.assert_allclose(fit.params.w, [1, 2, 3], rtol=1e-5)
+
+
+def test_rates_that_overflow_on_the_way():
+    x, y, _ = problem("poisson")
+    fit = jl.poisson_regression(np.float32(1e4 * x), np.float32(1e5 * y))
+    assert status(fit) == [Status.CONVERGED]
+    of_w, of_b = gradient("poisson", fit.params, 1e4 * x, 1e5 * y, np.ones(len(x)), 0.0)
+    assert abs(of_b) < 1e-4 * 1e5 * y.mean()
+    assert (np.abs(of_w) < 1e-4 * 1e5 * y.mean() * 1e4 * np.abs(x).max(axis=0)).all()
+
+
+def test_too_few_steps_are_told():
+    x, y, _ = problem("logistic")
+    assert status(jl.logistic_regression(x, y, max_steps=2)) == [Status.MAX_STEPS]
+
+
+@every_case
+def test_the_gap_is_a_bound(name, x64):
+    x, y, _ = problem(name)
+    rough = CASES[name].fit(x, y, 0.1, tol=0.1)
+    fine = CASES[name].fit(x, y, 0.1)
+    above = np.asarray(rough.report.objective - fine.report.objective)
+    assert (above > 0).any() and (above <= rough.report.gap).all()
+    assert (fine.report.gap < 1e-12).all()
+
+
+def test_under_jit_bad_data_are_a_status():
+    x, y, _ = problem("logistic")
+    x[3, 1] = np.nan
+    fit = jax.jit(jl.logistic_regression)(x, y)
+    assert status(fit) == [Status.NONFINITE_INPUT] and np.isnan(fit.params.w).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (lambda x, y: (np.where(x > 2, np.nan, x), y), {}, r"x\[\d+, \d\] is nan"),
+        (lambda x, y: (x, 2 * y + 0.5), {}, "numbers in"),
+        (lambda x, y: (x, y[:-1]), {}, "y has shape"),
+        (lambda x, y: (x, y, -1.0), {}, "l2 is -1"),
+        (lambda x, y: (x, y), {"init": jl.Linear(np.zeros(2), np.zeros(()))}, "init has w"),
+        (lambda x, y: (x, y), {"max_steps": 0}, "max_steps is 0"),
+    ],
+)
+def test_bad_input_is_refused_by_name(arguments, options, message):
+    x, y, _ = problem("logistic")
+    with pytest.raises(ValueError, match=message):
+        jl.logistic_regression(*arguments(x, y), **options)
+
+
+def test_what_glm_refuses():
+    x, y, _ = problem("poisson")
+    with pytest.raises(ValueError, match="absolute has kinks"):
+        jl.glm(jl.losses.absolute, x, y)
+    with pytest.raises(ValueError, match=r"offset has shape \(40, 1\); expected \(40,\)"):
+        jl.poisson_regression(x, y, offset=y[:, None])
+    with pytest.raises(ValueError, match="offset holds NaN"):
+        jl.poisson_regression(x, y, offset=np.full(40, np.nan))
+
+
+# ------------------------------------------------------------------ many models
+
+
+def test_jit_equals_eager_and_vmap_equals_a_loop():
+    problems = [problem("logistic", seed=seed)[:2] for seed in range(4)]
+    x, y = (np.stack(part).astype(np.float32) for part in zip(*problems, strict=True))
+    l2 = np.float32([0.0, 0.01, 0.1, 1.0])
+    many = jax.jit(jax.vmap(jl.logistic_regression))(x, y, l2)
+    for i in range(4):
+        alone = jl.logistic_regression(x[i], y[i], l2[i])
+        np.testing.assert_allclose(many.params.w[i], alone.params.w, rtol=1e-4, atol=1e-6)
+        assert many.report.steps[i] == alone.report.steps
+
+
+def test_a_bad_member_leaves_the_others_as_they_are():
+    x, y, _ = problem("logistic")
+    xs, ys = np.stack([np.float32(x)] * 4), np.stack([np.float32(y)] * 4)
+    xs[1, 3, 2] = np.nan
+    ys[2] = x[:, 0] > 0.1
+    xs[3, :, 1] = xs[3, :, 0]
+    many = jax.vmap(jl.logistic_regression)(xs, ys)
+    assert status(many) == [
+        Status.CONVERGED, Status.NONFINITE_INPUT, Status.DIVERGED, Status.CONVERGED,
+    ]  # fmt: skip
+    alone = jl.logistic_regression(xs[0], ys[0])
+    np.testing.assert_allclose(many.params.w[0], alone.params.w, rtol=1e-5)
+
+
+def test_many_labels_are_as_many_fits():
+    """So many that the slowest go on among themselves; one of them has no optimum."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    o = x @ rng.normal(size=(3, 24)) * np.geomspace(0.1, 10, 24)
+    y = np.float32(_bernoulli(rng, o))
+    y[:, 5] = x[:, 1] > 0
+    many = jl.logistic_regression(x, y, np.where(np.arange(24) == 5, 0, 1e-4))
+    assert many.params.w.shape == (24, 3) and many.report.status.shape == (24,)
+    assert status(many)[5] == Status.DIVERGED and len(set(np.array(many.report.steps))) > 2
+    for i in (0, 5, 12, 23):
+        alone = jl.logistic_regression(x, y[:, i], 0.0 if i == 5 else 1e-4)
+        assert status(many)[i] == status(alone)[0]
+        if i != 5:
+            np.testing.assert_allclose(many.params.w[i], alone.params.w, rtol=1e-3)
+
+
+def test_nothing_recompiles_for_other_numbers(compilations):
+    x, y, weight = problem("logistic")
+    for l2, tol in ((0.1, None), (0.2, 1e-5), (0.3, 1e-4)):
+        jl.logistic_regression(x, y, l2, weight=weight * l2, tol=tol)
+    assert compilations("_solve") == 1
+
+
+def test_a_fit_is_a_start():
+    x, y, _ = problem("softmax")
+    fit = jl.softmax_regression(x, y, 0.1)
+    again = jl.softmax_regression(x, y, 0.1, init=fit)
+    assert again.report.steps <= 2 < fit.report.steps
+    np.testing.assert_allclose(again.params.w, fit.params.w, rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------ derivatives
+
+
+@pytest.mark.parametrize("name", ["softmax", "logistic", "poisson"])
+def test_derivatives_of_both_orders_equal_differences(name, x64):
+    """With respect to x, weight, l2 and, of one loss, the offset, along a direction."""
+    x, y, weight = problem(name, n=12, seed=2)
+    assert name != "softmax" or set(y) == {0, 1, 2}  # or there is no optimum
+    extra = {"classes": 3} if name == "softmax" else {}
+    offsets = [np.linspace(-1, 1, 12)] if name == "poisson" else []
+
+    @jax.jit
+    def total(x, weight, l2, *offset):
+        named = {"offset": offset[0]} if offset else extra
+        params = CASES[name].fit(x, y, l2, weight=weight, **named).params
+        return jnp.sum(jnp.sin(params.w)) + jnp.sum(jnp.cos(params.b))
+
+    point = [x, weight, np.float64(0.1), *offsets]
+    rng = np.random.default_rng(5)
+    directions = [rng.normal(size=np.shape(part)) / 10 for part in point]
+
+    def along(t):
+        return total(*(p + t * v for p, v in zip(point, directions, strict=True)))
+
+    step = 1e-4
+    first = (along(step) - along(-step)) / (2 * step)
+    slopes = jax.jit(jax.grad(total, argnums=tuple(range(len(point)))))(*point)
+    backward = sum(np.vdot(a, b) for a, b in zip(slopes, directions, strict=True))
+    assert backward == pytest.approx(float(first), rel=1e-5)
+    assert float(jax.jvp(along, (0.0,), (1.0,))[1]) == pytest.approx(float(first), rel=1e-5)
+    second = (along(step) - 2 * along(0.0) + along(-step)) / step**2
+    assert float(jax.jit(jax.grad(jax.grad(along)))(0.0)) == pytest.approx(float(second), rel=1e-3)
+
+
+def test_vmap_of_grad_is_every_grad():
+    x, y, _ = problem("logistic")
+    slope = jax.grad(lambda l2: jnp.sum(jl.logistic_regression(x, y, l2).params.w))
+    l2s = jnp.array([0.01, 0.1, 1.0])
+    np.testing.assert_allclose(jax.vmap(slope)(l2s), [slope(l2) for l2 in l2s], rtol=1e-3)
