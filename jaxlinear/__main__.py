@@ -52,7 +52,8 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         "--solver",
         choices=list(solvers.SOLVERS),
         default="sgd",
-        help="sgd: many small steps, for every loss; exact: least squares, solved at once",
+        help="sgd: many small steps, for every loss; newton: to the optimum, for smooth losses; "
+        "exact: least squares, solved at once",
     )
     option("--l2", type=float, default=0.0, help="strength of the penalty on the weights")
     option("--seed", type=int, default=0, help="for the split, and the order of the examples")

@@ -68,7 +68,8 @@ _SENTENCES = {
     Status.STALLED_AT_PRECISION: "The dtype can do no more; use float64 for a closer solution.",
     Status.RANK_DEFICIENT: "Columns of x depend on each other as far as the dtype can tell: the "
     "solution of minimum norm.",
-    Status.DIVERGED: "The objective or the parameters overflowed; lower lr or scale the data.",
+    Status.DIVERGED: "There is no optimum in reach: the objective or the parameters overflowed "
+    "(lower lr, or scale the data), or classes can be separated (use a penalty, l2 > 0).",
     Status.NONFINITE_INPUT: "An example of nonzero weight holds NaN, inf or a label out of range, "
     "or no example has weight; mend the data or give such rows weight 0.",
 }

@@ -168,6 +168,29 @@ def test_the_exact_solution_is_that_of_lstsq(tmp_path, capsys):
     assert pictures == {"predictions", "weights"}
 
 
+def test_newton_ends_at_the_optimum(tmp_path, capsys):
+    """Of labels, k independent labels at once, and numbers: where no step lowers the objective."""
+    classes = (STANDARD[:, 0] + rng.normal(size=len(X)) > 0).astype(int)
+    write_csv(tmp_path / "classes.csv", answer=classes)
+    both = np.column_stack([classes, 1 - classes]).astype(np.float32)
+    np.savez(tmp_path / "labels.npz", x=STANDARD, y=both)
+    for file, arguments, loss in (
+        ("classes.csv", ["--target", "answer"], "softmax_cross_entropy"),
+        ("labels.npz", ["--loss", "logistic"], "logistic"),
+    ):
+        code, out, err = run(
+            capsys, "train", "--dataset", tmp_path / file, *arguments, "--solver", "newton",
+            "--l2", 0.01, "--no-plots", "--test-fraction", 0, "--out", tmp_path / "newton",
+        )  # fmt: skip
+        assert code == 0, err
+        assert "CONVERGED" in out and "above optimum" in out
+        report = json.loads((tmp_path / "newton" / "report.json").read_text())
+        assert report["loss"] == loss and 0 <= report["gap"] < 1e-5
+        assert report["gradient_norm"] < 1e-4
+        params = model_file.load(tmp_path / "newton" / "model.npz").params
+        assert np.abs(params.w[0] + params.w[1]).max() < 1e-3  # each is the other's opposite
+
+
 def weighted_ridge(x, y, weight, l2):
     """The weights (k, d) of ridge in float64; l2 is (d,), the penalty on each column."""
     share = weight / weight.sum()
@@ -261,11 +284,15 @@ WRONG = [
         [*EXACT, "--patience", "3", "--momentum", "0", "--batch-size", "256", "--epochs", "10"],
         "got --epochs, --batch-size, --momentum, --patience with --solver exact",
     ),
-    ([*EXACT, "--loss", "huber"], "--loss huber needs --solver sgd"),
+    ([*EXACT, "--loss", "huber"], "--loss huber needs --solver newton or sgd"),
+    ([*EXACT, "--loss", "absolute"], "--loss absolute needs --solver sgd"),
+    ([*EXACT, "--solver", "newton", "--loss", "absolute"], "has kinks, and needs --solver sgd"),
+    ([*EXACT, "--solver", "newton", "--lr", "1"], "got --lr with --solver newton"),
+    (["train", "--dataset", "{csv}", "--target", "answer", "--solver", "newton"], "separated"),
     ([*EXACT, "--l2", "-1"], "l2 is -1.0; expected"),
     ([*EXACT, "--dataset", "{csv}", "--target", "answer"], "softmax_cross_entropy needs --solver"),
     ([*EXACT, "--dataset", "{huge}"], "DIVERGED"),
-    (["train", "--solver", "exact"], "--loss softmax_cross_entropy needs --solver sgd"),
+    (["train", "--solver", "exact"], "--loss softmax_cross_entropy needs --solver newton or sgd"),
     (["train", "--dataset", "absent.csv"], "absent.csv does not exist"),
     (["train", "--dataset", "{csv}"], "expected the name of one column as target"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--loss", "huber"], "needs numbers"),

@@ -52,6 +52,7 @@ def table(report: dict) -> str:
         ("status", f"{report['status']['name']}: {report['status']['sentence']}"),
         *_rank(report),
         ("objective", f"{report['objective']:.6g}"),
+        *_gap(report),
         ("gradient norm", f"{report['gradient_norm']:.2g}"),
         ("", f"{'train':>10}{'test':>10}" if report["test"] else f"{'train':>10}"),
     ]
@@ -71,6 +72,12 @@ def _times(seconds: dict[str, float | None]) -> list[tuple[str, str]]:
     ]
 
 
+def _gap(report: dict) -> list[tuple[str, str]]:
+    if report.get("gap") is None:
+        return []
+    return [("above optimum", f"at most {report['gap']:.2g}")]
+
+
 def _rank(report: dict) -> list[tuple[str, str]]:
     if "rank" not in report:
         return []
@@ -88,6 +95,8 @@ def _ending(fit: jl.Fit) -> dict:
     }
     if fit.report.rank is not None:
         ending["rank"] = int(fit.report.rank)
+    if fit.report.gap is not None:
+        ending["gap"] = float(fit.report.gap) if np.isfinite(fit.report.gap) else None
     if fit.history is not None:
         ending["history"] = _numbers(fit.history)
         ending["validation"] = {k: _numbers(values) for k, values in (fit.validation or {}).items()}

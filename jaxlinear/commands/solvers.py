@@ -1,6 +1,6 @@
-"""How ``jaxlinear train`` minimises the objective: by steps (sgd), or at once (exact).
+"""How ``jaxlinear train`` minimises the objective: by SGD, to the optimum, or in closed form.
 
-Both minimise the same objective. The columns of a file are standardised, which is what a penalty
+All minimise the same objective. The columns of a file are standardised, which is what a penalty
 weighs, and the scales folded back into the parameters. Without a penalty the exact solution is
 that of the columns as they are, so they are not rounded once more.
 """
@@ -10,6 +10,7 @@ import time
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from tqdm import tqdm
 
 import jaxlinear as jl
@@ -36,7 +37,7 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     given = [f"--{name.replace('_', '-')}" for name in SGD_DEFAULTS if name in options]
     if given:
         raise ValueError(
-            f"got {', '.join(given)} with --solver {options.solver}, which takes no steps; "
+            f"got {', '.join(given)} with --solver {options.solver}, which has no use for it; "
             "leave them out, or use --solver sgd."
         )
     return options
@@ -67,6 +68,37 @@ def _exact(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
     start = time.perf_counter()
     result = interruptible(fit)
     return result, {"fit": time.perf_counter() - start}
+
+
+def _newton(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
+    """The fit, and the seconds that it took, compiling included."""
+    x, y, weight = task.train
+
+    def fit():
+        loss, l2 = LOSSES[task.loss], options.l2
+        if task.loss == "softmax_cross_entropy":
+            result = jl.softmax_regression(x, y, l2, classes=len(task.names) or None, weight=weight)
+        else:
+            result = jl.glm(loss, x, y, l2, weight=weight)
+        return jax.block_until_ready(result)
+
+    start = time.perf_counter()
+    result = interruptible(fit)
+    seconds = time.perf_counter() - start
+    return result._replace(report=_together(result.report)), {"fit": seconds}
+
+
+def _together(report: jl.Report) -> jl.Report:
+    """One report of the models of all outputs: the worst status, sums of what adds up."""
+    if not report.status.ndim:
+        return report
+    return jl.Report(
+        report.status.max(),
+        report.steps.max(),
+        report.objective.sum(),
+        jnp.linalg.norm(report.gradient_norm),
+        gap=report.gap.sum(),
+    )
 
 
 def _sgd(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
@@ -113,4 +145,4 @@ def _require_finite(fit: jl.Fit, options) -> None:
         raise ValueError(f"{status.name}: {status.sentence} Nothing was saved{rate}.")
 
 
-SOLVERS = {"sgd": _sgd, "exact": _exact}
+SOLVERS = {"sgd": _sgd, "newton": _newton, "exact": _exact}

@@ -98,9 +98,7 @@ def _named(options) -> Task:
     loss = options.loss or "softmax_cross_entropy"
     _require_solver_of(loss, options.solver)
     if loss != "softmax_cross_entropy":
-        raise ValueError(
-            f"--loss {loss} does not fit ten classes; use softmax_cross_entropy and --solver sgd."
-        )
+        raise ValueError(f"--loss {loss} does not fit ten classes; use softmax_cross_entropy.")
     if options.target is not None:
         raise ValueError(f"--target {options.target} is for files; {options.dataset} has labels.")
     dataset = fashion_mnist(options.dataset, options.directory)
@@ -109,11 +107,14 @@ def _named(options) -> Task:
 
 
 def _require_solver_of(loss: str, solver: str) -> None:
+    kinked = losses.is_kinked(LOSSES[loss])
     if solver == "exact" and loss != "squared_error":
         raise ValueError(
             "--solver exact solves least squares, --loss squared_error; "
-            f"--loss {loss} needs --solver sgd."
+            f"--loss {loss} needs --solver {'sgd' if kinked else 'newton or sgd'}."
         )
+    if solver == "newton" and kinked:
+        raise ValueError(f"--loss {loss} has kinks, and needs --solver sgd.")
 
 
 def _default_loss(table: Table) -> str:
