@@ -37,10 +37,10 @@ class Problem(NamedTuple):
 class Curvature(NamedTuple):
     """A form of H.
 
-    ``prepare(problem)`` is made once, ``build(prepared, problem, h)`` from the Hessians h
-    (n, k, k) of the losses times their shares, and ``apply(prepared, built, g)`` is about
-    H⁻¹ g. It is built at every step where ``always``, else now and then. ``memory`` is the number
-    of steps from which L-BFGS learns what the form leaves out.
+    ``prepare(problem)`` is made once, ``build(prepared, problem, loss, outputs)`` from the
+    Hessians of the losses there, and ``apply(prepared, built, g)`` is about H⁻¹ g. It is built at
+    every step where ``always``, else now and then. ``memory`` is the number of steps from which
+    L-BFGS learns what the form leaves out.
     """
 
     prepare: Callable
@@ -50,10 +50,32 @@ class Curvature(NamedTuple):
     memory: int
 
 
+def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
+    """The Hessians of the losses in their outputs, times their shares."""
+    return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.y)
+
+
+def mean_of_diagonal(loss: Callable, problem: Problem, outputs) -> Float[Array, ""]:
+    """The mean of Σ_i share_i h_i over outputs, without room for all of h."""
+    slopes = jax.grad(lambda o: jnp.sum(problem.share * jax.vmap(loss)(o, problem.y)))
+
+    def of_output(unit):
+        directions = jnp.broadcast_to(unit[None], outputs.shape)
+        return jnp.sum(jax.jvp(slopes, (outputs,), (directions,))[1] * directions)
+
+    units = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
+    return jnp.mean(jax.lax.map(of_output, units))
+
+
 # ------------------------------------------------------------------ exact
 
 
-def _full(prepared, problem: Problem, h: Float[Array, "n k k"]) -> Factor:
+def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> Factor:
+    return _full(problem, hessians(loss, problem, outputs))
+
+
+def _full(problem: Problem, h: Float[Array, "n k k"]) -> Factor:
+    """The factor of Σ_i x_i x_iᵀ ⊗ h_i + diag(λ)."""
     k, p = problem.penalty.shape
     a, b = jnp.triu_indices(k)
 
@@ -88,7 +110,7 @@ def _solve(prepared, built: Factor, g):
     return factor.solve(built, g.reshape(1, -1)).reshape(g.shape)
 
 
-exact = Curvature(lambda problem: None, _full, _solve, always=True, memory=0)
+exact = Curvature(lambda problem: None, _exactly, _solve, always=True, memory=0)
 
 
 # ------------------------------------------------------------------ sampled
@@ -141,7 +163,8 @@ def _number(problem: Problem) -> int:
     return min(n, max(_SAMPLE, 4 * p))
 
 
-def _blocks(prepared: _Directions | None, problem: Problem, h) -> _Sampled:
+def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outputs) -> _Sampled:
+    h = hessians(loss, problem, outputs)
     one = jnp.eye(problem.x.shape[1], dtype=h.dtype)
 
     def root(argument):
@@ -166,7 +189,7 @@ def _blocks(prepared: _Directions | None, problem: Problem, h) -> _Sampled:
     size = jnp.sum(jnp.maximum(diagonal, 0), axis=0)
     index, each = _drawn(size, min(len(x), _COUPLED))
     drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
-    coupled = _full(None, problem._replace(x=x[index], penalty=weights), drawn)
+    coupled = _full(problem._replace(x=x[index], penalty=weights), drawn)
     coupling = matmul(coupled.vectors, coupled.vectors.T)
     alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
     coupling = coupling - alone.reshape(coupling.shape)
@@ -204,12 +227,12 @@ def _spectrum(problem: Problem) -> _Spectrum:
     return _Spectrum(*jnp.linalg.eigh(matmul(weighted.T, problem.x)))
 
 
-def _scaled(prepared: _Spectrum, problem: Problem, h):
-    """The mean of the Hessians takes the place of each."""
-    size = jnp.sum(h, axis=(0, 1, 2))
-    least = jnp.finfo(h.dtype).eps * prepared.values[-1]
-    values = size * jnp.maximum(prepared.values, least) + jnp.mean(problem.penalty)
-    return 1 / jnp.maximum(values, jnp.finfo(h.dtype).tiny)
+def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs):
+    """The mean curvature of the losses takes the place of each."""
+    size = mean_of_diagonal(loss, problem, outputs)
+    least = jnp.finfo(size.dtype).eps * prepared.values[-1]
+    values = size * jnp.maximum(prepared.values, least) + jnp.median(problem.penalty)
+    return 1 / jnp.maximum(values, jnp.finfo(size.dtype).tiny)
 
 
 def _apply_scaled(prepared: _Spectrum, scale, g):
@@ -225,4 +248,5 @@ def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:
     work = examples * columns**2 * pairs * models
     if outputs * columns <= 1000 and work <= 3e9:
         return exact
-    return sampled if models == 1 else shared
+    room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
+    return sampled if models == 1 and room <= 1e8 else shared

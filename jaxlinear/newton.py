@@ -40,9 +40,14 @@ def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Probl
         guess = gram.guess_of_means(batch._replace(y=jnp.zeros(len(batch.x), center.dtype))).x
         center = guess + weighted_mean(gram.away_from(batch, "x", guess), weight)
     away = gram.away_from(batch, "x", center)
-    scale, _ = factor.unit_scale(weighted_mean(jnp.square(away), weight))
+    largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
+    largest = jnp.where(largest == 0, 1, largest)
+    spread = weighted_mean(jnp.square(away / largest[None]), weight)
+    scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
+    root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
+    scale = jnp.maximum(scale, 1e-9 * jnp.max(root))  # or the penalty on a tiny column overflows
     columns = away / scale[None]
-    penalty = jnp.broadcast_to(l2, (outputs,))[:, None] / jnp.square(scale)[None]
+    penalty = jnp.square(root[:, None] / scale[None])
     each = jnp.ones_like(away[:, 0]) if weight is None else weight.astype(away.dtype)
     if intercept:
         columns = jnp.concatenate([columns, jnp.ones_like(columns[:, :1])], axis=1)
@@ -195,7 +200,7 @@ def _unfinished(setting: Setting, state: State):
 
 
 def _build(setting: Setting, prepared, problem: Problem, outputs):
-    return setting.form.build(prepared, problem, hessians(setting.loss, problem, outputs))
+    return setting.form.build(prepared, problem, setting.loss, outputs)
 
 
 def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, active=True):
@@ -242,11 +247,6 @@ def _values(loss: Callable, problem: Problem, outputs) -> Values:
 
     (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
     return Values(value, slopes, size)
-
-
-def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
-    """The Hessians of the losses in their outputs, times their shares."""
-    return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.y)
 
 
 def _due(clock):
