@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlinear import _checks, curvature, gram, implicit, losses, newton
-from jaxlinear.exact import located
-from jaxlinear.models import affine
+from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
-from jaxlinear.objective import mean_loss
+from jaxlinear.objective import stationarity
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 _MOST = 300
@@ -205,6 +204,8 @@ class _Setting(NamedTuple):
 @functools.partial(jax.jit, static_argnums=0)
 def _solve(setting: _Setting, batch: Batch, offset, l2, tol, start: Linear, sound) -> Fit:
     shape = start.b.shape
+    of_model = () if setting.separate else shape
+    told = newton.Setting(_of_vector(setting.loss, of_model), setting.form, tol, setting.most)
     # The target is a tuple of y and, where there is one, the offset.
     batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
@@ -212,15 +213,13 @@ def _solve(setting: _Setting, batch: Batch, offset, l2, tol, start: Linear, soun
     flat = Linear(start.w.reshape(start.b.size, -1), start.b.reshape(-1))
     theta = newton.scaled(flat, units, setting.intercept)
     if not setting.separate:
-        told = newton.Setting(_of_vector(setting.loss, shape), setting.form, tol, setting.most)
         state, prepared = newton.minimise(told, problem, theta)
         return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state)
-    told = newton.Setting(_of_vector(setting.loss, ()), setting.form, tol, setting.most)
     each = problem._replace(
         y=jax.tree.map(jnp.transpose, problem.y), penalty=problem.penalty[:, None]
     )
     state, prepared = newton.minimise_each(told, each, theta[:, None])
-    finish = functools.partial(_finish, setting, ())
+    finish = functools.partial(_finish, setting, of_model)
     axes = (
         Batch(None, 1, None), 0, None, None, None, None, curvature.Problem(None, 0, None, 0), 0,
     )  # fmt: skip
@@ -233,7 +232,7 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
     found = newton.unscaled(state.theta, units, setting.intercept)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
     params = implicit.optimum(
-        functools.partial(_gradient, setting),
+        functools.partial(stationarity, _with_offset(setting.loss), setting.intercept),
         functools.partial(_inverse_hessian, setting, shape),
         params,
         Known(problem, units, state.outputs, prepared, state.built),
@@ -242,10 +241,7 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
     fixed, l2 = jax.lax.stop_gradient((batch, l2))
     report = _report(setting, shape, fixed, l2, tol, sound, units, problem, state)
     failed = report.status == Status.NONFINITE_INPUT
-    x_dtype = batch.x.dtype
-    dtype = x_dtype if jnp.issubdtype(x_dtype, jnp.floating) else params.w.dtype
-    params = jax.tree.map(lambda leaf: jnp.where(failed, jnp.nan, leaf).astype(dtype), params)
-    return Fit(params, report)
+    return Fit(marked(params, failed, batch.x.dtype), report)
 
 
 def _of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
@@ -260,19 +256,6 @@ def _with_offset(loss: Callable) -> Callable:
         return loss(o + offset[0] if offset else o, y)
 
     return shifted
-
-
-def _gradient(setting: _Setting, params: Linear, data) -> Linear:
-    """The gradient of the objective, whose root is the fit; without intercept b is held at 0."""
-    batch, l2 = data
-
-    def objective(params):
-        held = params if setting.intercept else params._replace(b=jnp.zeros_like(params.b))
-        return mean_loss(_with_offset(setting.loss), affine)(held, batch, l2)
-
-    with jax.default_matmul_precision("highest"):
-        gradient = jax.grad(objective)(params)
-    return gradient if setting.intercept else gradient._replace(b=params.b)
 
 
 def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:

@@ -17,7 +17,7 @@ from jaxlinear import _checks, factor, gram, implicit, residual, spectral
 from jaxlinear.factor import Factor, matmul
 from jaxlinear.gram import Gram
 from jaxlinear.losses import squared_error
-from jaxlinear.objective import mean_loss
+from jaxlinear.objective import stationarity
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 _STEPS = 20
@@ -132,16 +132,19 @@ def checked(fit: Fit, sound, batch: Batch) -> Fit:
         jnp.any(failed) & sound, _checks.finite_where_present, batch, jnp.array(False)
     )
     why = jnp.where(overflow, jnp.int32(Status.DIVERGED), jnp.int32(Status.NONFINITE_INPUT))
-    status = jnp.where(failed, why, fit.report.status)
-    x_dtype, w_dtype = batch.x.dtype, fit.params.w.dtype
-    dtype = x_dtype if jnp.issubdtype(x_dtype, jnp.floating) else w_dtype
+    report = fit.report._replace(status=jnp.where(failed, why, fit.report.status))
+    return fit._replace(params=marked(fit.params, failed, batch.x.dtype), report=report)
+
+
+def marked(params: Linear, failed, x_dtype) -> Linear:
+    """The parameters in the dtype of x, NaN where the fit failed."""
+    dtype = x_dtype if jnp.issubdtype(x_dtype, jnp.floating) else params.w.dtype
 
     def mark(leaf):
         bad = failed.reshape(*failed.shape, *[1] * (leaf.ndim - failed.ndim))
         return jnp.where(bad, jnp.nan, leaf).astype(dtype)
 
-    report = fit.report._replace(status=status)
-    return fit._replace(params=jax.tree.map(mark, fit.params), report=report)
+    return jax.tree.map(mark, params)
 
 
 def _tall(batch: Batch, l2, intercept: bool, steps) -> Fit:
@@ -152,26 +155,13 @@ def _tall(batch: Batch, l2, intercept: bool, steps) -> Fit:
     fit = gram.fit_from(made, l2_fixed, inverse)
     fit = _refine(fixed, made, l2_fixed, inverse, fit, intercept, steps)
     params = implicit.optimum(
-        functools.partial(_gradient, intercept),
+        functools.partial(stationarity, squared_error, intercept),
         _inverse_hessian,
         fit.params,
         (inverse, made.mean_x, made.weight),
         (batch, l2),
     )
     return fit._replace(params=params)
-
-
-def _gradient(intercept: bool, params: Linear, data) -> Linear:
-    """The gradient of the objective, whose root is the fit; without intercept b is held at 0."""
-    batch, l2 = data
-
-    def objective(params):
-        held = params if intercept else params._replace(b=jnp.zeros_like(params.b))
-        return mean_loss(squared_error)(held, batch, l2)
-
-    with jax.default_matmul_precision("highest"):
-        gradient = jax.grad(objective)(params)
-    return gradient if intercept else gradient._replace(b=params.b)
 
 
 def _inverse_hessian(known, gradient: Linear) -> Linear:

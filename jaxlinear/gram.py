@@ -138,24 +138,29 @@ def away_from(batch: Batch, name: str, center):
     return where_present(batch.weight, rows)
 
 
-def guess_of_means(batch: Batch) -> Means:
-    """The means of some thousand rows throughout the batch, counted from one of the rows.
+def mean(batch: Batch, name: str):
+    """The mean of x, or of y, counted from a guess: it is right to the last digit."""
+    guess = _guess_of_mean(batch, name)
+    away = weighted_mean(away_from(batch, name, guess), batch.weight)
+    return guess + away.reshape(guess.shape)
 
-    A constant column then has its constant as mean to the last digit.
-    """
+
+def guess_of_means(batch: Batch) -> Means:
+    """The means of some thousand rows throughout the batch."""
+    return Means(_guess_of_mean(batch, "x"), _guess_of_mean(batch, "y"))
+
+
+def _guess_of_mean(batch: Batch, name: str):
+    """Counted from one of the rows: a constant column has its constant to the last digit."""
     fixed = jax.lax.stop_gradient(batch)
     first = 0 if batch.weight is None else jnp.argmax(fixed.weight != 0)
     step = -(-len(batch.x) // 1024)
     sample = jax.tree.map(lambda rows: rows[::step], fixed)
-
-    def guess(name):
-        base = floating(getattr(fixed, name)[first]).astype(floating_dtype(batch.x))
-        if batch.weight is not None:
-            base = jnp.where(fixed.weight[first] != 0, base, 0)
-        away = weighted_mean(away_from(sample, name, base), sample.weight)
-        return base + away.reshape(base.shape)
-
-    return Means(guess("x"), guess("y"))
+    base = floating(getattr(fixed, name)[first]).astype(floating_dtype(batch.x))
+    if batch.weight is not None:
+        base = jnp.where(fixed.weight[first] != 0, base, 0)
+    away = weighted_mean(away_from(sample, name, base), sample.weight)
+    return base + away.reshape(base.shape)
 
 
 def floating_dtype(x):

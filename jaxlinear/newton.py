@@ -36,9 +36,7 @@ def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Probl
     weight = batch.weight
     center = jnp.zeros(batch.x.shape[1], gram.floating_dtype(batch.x))
     if intercept:
-        # From a guess, so that a constant column is 0 to the last digit.
-        guess = gram.guess_of_means(batch._replace(y=jnp.zeros(len(batch.x), center.dtype))).x
-        center = guess + weighted_mean(gram.away_from(batch, "x", guess), weight)
+        center = gram.mean(batch, "x")
     away = gram.away_from(batch, "x", center)
     largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
     largest = jnp.where(largest == 0, 1, largest)
@@ -174,6 +172,7 @@ def minimise_each(
 def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
     outputs = matmul(problem.x, theta.T)
     total = _values(setting.loss, problem, outputs)
+    value, gradient = _objective(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
     floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * total.size  # an objective may go to 0
     empty = jnp.zeros((setting.form.memory, *theta.shape), theta.dtype)
@@ -181,8 +180,8 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
     return State(
         theta,
         outputs,
-        total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2,
-        matmul(total.slopes.T, problem.x) + problem.penalty * theta,
+        value,
+        gradient,
         total.size,
         floor,
         Steps(empty, empty, empty[:, 0, 0]),
@@ -216,8 +215,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     change = matmul(problem.x, direction.T)
     t, total, found = _line_search(setting.loss, problem, state, direction, change, slope)
     theta = state.theta + t * direction
-    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
-    gradient = matmul(total.slopes.T, problem.x) + problem.penalty * theta
+    value, gradient = _objective(problem, theta, total)
     better = active & found
     pair = t * direction, gradient - state.gradient
 
@@ -247,6 +245,12 @@ def _values(loss: Callable, problem: Problem, outputs) -> Values:
 
     (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
     return Values(value, slopes, size)
+
+
+def _objective(problem: Problem, theta, total: Values):
+    """The objective at θ and its gradient, from the values of the loss there."""
+    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
+    return value, matmul(total.slopes.T, problem.x) + problem.penalty * theta
 
 
 def _due(clock):
@@ -341,8 +345,7 @@ def certificate(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The objective, and the norm of its gradient in the parameters of the columns as they came."""
     total = _values(loss, problem, matmul(problem.x, theta.T))
-    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
-    gradient = matmul(total.slopes.T, problem.x) + problem.penalty * theta
+    value, gradient = _objective(problem, theta, total)
     d = len(units.scale)
     w = gradient[:, :d] * units.scale[None]
     if intercept:
@@ -364,8 +367,10 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
     """H⁻¹ g in the columns as they came, by conjugate gradients with the form as preconditioner."""
     problem, units, outputs, prepared, built = known
 
+    def slopes(outputs):
+        return _values(loss, problem, outputs).slopes
+
     def hessian(v):
-        slopes = functools.partial(_slopes, loss, problem)
         _, change = jax.jvp(slopes, (outputs,), (matmul(problem.x, v.T),))
         return matmul(change.T, problem.x) + problem.penalty * v
 
@@ -376,28 +381,24 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
     return params if intercept else params._replace(b=g.b)
 
 
-def _slopes(loss: Callable, problem: Problem, outputs):
-    return _values(loss, problem, outputs).slopes
-
-
 def _conjugate_gradients(hessian: Callable, precondition: Callable, side, most: int = 500):
     """The root of H z = side, to the rounding of the dtype or ``most`` products."""
     tiny = jnp.square(8 * jnp.finfo(side.dtype).eps)
 
     def advance(carry):
-        z, r, p, now, best, number = carry
+        z, r, p, now, number = carry
         product = hessian(p)
         length = now / jnp.sum(p * product)
         z, r = z + length * p, r - length * product
         s = precondition(r)
         new = jnp.sum(r * s)
-        return z, r, s + new / now * p, new, best, number + 1
+        return z, r, s + new / now * p, new, number + 1
 
     def unfinished(carry):
-        *_, now, begin, number = carry
+        *_, now, number = carry
         return (now > tiny * begin) & (number < most)
 
     s = precondition(side)
     begin = jnp.sum(side * s)
-    start = (jnp.zeros_like(side), side, s, begin, begin, jnp.int32(0))
+    start = (jnp.zeros_like(side), side, s, begin, jnp.int32(0))
     return jax.lax.while_loop(unfinished, advance, start)[0]

@@ -34,6 +34,22 @@ def mean_loss(
     return objective
 
 
+def stationarity(loss: Callable, intercept: bool, params, data):
+    """The gradient of the objective at ``data`` = (batch, l2), whose root is the optimum.
+
+    Without intercept b is held at 0, and is its own gradient.
+    """
+    batch, l2 = data
+
+    def objective(params):
+        held = params if intercept else params._replace(b=jnp.zeros_like(params.b))
+        return mean_loss(loss)(held, batch, l2)
+
+    with jax.default_matmul_precision("highest"):
+        gradient = jax.grad(objective)(params)
+    return gradient if intercept else gradient._replace(b=params.b)
+
+
 def weighted_mean(values, weight=None):
     """Σ_i w_i v_i / Σ_i w_i over the first axis; 0 where no example has weight."""
     if weight is None:

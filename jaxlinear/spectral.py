@@ -15,7 +15,6 @@ from jaxlinear import factor, gram, implicit
 from jaxlinear.data import batching
 from jaxlinear.factor import Spectrum, matmul
 from jaxlinear.gram import Gram, Means
-from jaxlinear.objective import weighted_mean
 from jaxlinear.types import Batch, Fit, Linear, Report
 
 
@@ -98,14 +97,7 @@ def _root_weight(weight, rows):
 
 def center(batch: Batch, intercept: bool) -> Centred:
     """The rows of a batch around their means, or around 0."""
-    guess = gram.guess_of_means(batch)
-
-    def mean(name):
-        about = getattr(guess, name)
-        away = weighted_mean(gram.away_from(batch, name, about), batch.weight)
-        return about + away.reshape(about.shape)
-
-    means = Means(mean("x"), mean("y"))
+    means = Means(gram.mean(batch, "x"), gram.mean(batch, "y"))
     means = means if intercept else jax.tree.map(jnp.zeros_like, means)
     rows = _root_weight(batch.weight, gram.away_from(batch, "x", means.x))
     sides = _root_weight(batch.weight, gram.away_from(batch, "y", means.y)).T
