@@ -87,6 +87,20 @@ def weights(weight, n: int, dtype, outputs: tuple[int, ...] = ()):
     return jnp.asarray(weight, dtype)
 
 
+def offset(offset, n: int, outputs: tuple[int, ...], dtype):
+    """offset as (n,) or (n, k), like the outputs of the model, in ``dtype``; or None."""
+    if offset is None:
+        return None
+    offset = numeric(offset, "offset")
+    if offset.shape != (n, *outputs):
+        raise ValueError(
+            f"offset has shape {offset.shape}; expected {(n, *outputs)}, a number for every output."
+        )
+    if not is_traced(offset) and not np.isfinite(offset).all():
+        raise ValueError("offset holds NaN or inf; expected finite numbers.")
+    return jnp.asarray(offset, dtype)
+
+
 def targets(y, n: int, kind: str, dtype):
     """y as (n,) or (n, k): int32 labels, or numbers in ``dtype``."""
     y = numeric(y, "y")

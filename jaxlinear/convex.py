@@ -15,7 +15,7 @@ import numpy as np
 from jaxlinear import _checks, curvature, gram, implicit, losses, newton
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
-from jaxlinear.objective import stationarity
+from jaxlinear.objective import of_vector, stationarity, with_offset
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 _MOST = 300
@@ -179,7 +179,7 @@ def glm(
     dtype = gram.floating_dtype(batch.x)
     l2 = _checks.number(l2, "l2", dtype, shape=shape)
     tol = 10 * jnp.finfo(dtype).eps if tol is None else tol
-    offset = None if offset is None else _offset(offset, len(batch.x), shape, dtype)
+    offset = _checks.offset(offset, len(batch.x), shape, dtype)
     separate = bool(shape) and losses.is_separable(loss)
     models = shape[0] if separate else 1
     columns = batch.x.shape[1] + bool(intercept)
@@ -205,8 +205,7 @@ class _Setting(NamedTuple):
 def _solve(setting: _Setting, batch: Batch, offset, l2, tol, start: Linear, sound) -> Fit:
     shape = start.b.shape
     of_model = () if setting.separate else shape
-    told = newton.Setting(_of_vector(setting.loss, of_model), setting.form, tol, setting.most)
-    # The target is a tuple of y and, where there is one, the offset.
+    told = newton.Setting(of_vector(setting.loss, of_model), setting.form, tol, setting.most)
     batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
     problem, units = newton.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
@@ -232,7 +231,7 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
     found = newton.unscaled(state.theta, units, setting.intercept)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
     params = implicit.optimum(
-        functools.partial(stationarity, _with_offset(setting.loss), setting.intercept),
+        functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
         functools.partial(_inverse_hessian, setting, shape),
         params,
         Known(problem, units, state.outputs, prepared, state.built),
@@ -244,29 +243,15 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
     return Fit(marked(params, failed, batch.x.dtype), report)
 
 
-def _of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
-    """The loss for outputs (k,), which are 1 where the model has shape ()."""
-    shifted = _with_offset(loss)
-    return lambda o, target: shifted(o.reshape(shape), target)
-
-
-def _with_offset(loss: Callable) -> Callable:
-    def shifted(o, target):
-        y, *offset = target
-        return loss(o + offset[0] if offset else o, y)
-
-    return shifted
-
-
 def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:
     flat = Linear(g.w.reshape(known.problem.penalty.shape[0], -1), g.b.reshape(-1))
-    loss = _of_vector(setting.loss, shape)
+    loss = of_vector(setting.loss, shape)
     solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, flat)
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 
 def _report(setting, shape, batch: Batch, l2, tol, sound, units, problem, state: State) -> Report:
-    loss = _of_vector(setting.loss, shape)
+    loss = of_vector(setting.loss, shape)
     value, norm = newton.certificate(loss, problem, units, state.theta, setting.intercept)
     least = jnp.min(l2)
     gap = jnp.where(least > 0, jnp.square(norm) / (2 * jnp.where(least > 0, least, 1)), jnp.inf)
@@ -292,17 +277,6 @@ def _report(setting, shape, batch: Batch, l2, tol, sound, units, problem, state:
         jnp.int32(Status.MAX_STEPS),
     )
     return Report(status, state.number, value, norm, gap=gap)
-
-
-def _offset(offset, n: int, shape: tuple[int, ...], dtype):
-    offset = _checks.numeric(offset, "offset")
-    if offset.shape != (n, *shape):
-        raise ValueError(
-            f"offset has shape {offset.shape}; expected {(n, *shape)}, a number for every output."
-        )
-    if not _checks.is_traced(offset) and not np.isfinite(offset).all():
-        raise ValueError("offset holds NaN or inf; expected finite numbers.")
-    return jnp.asarray(offset, dtype)
 
 
 def _start(init: Linear | Fit | None, x, shape: tuple[int, ...], dtype) -> Linear:

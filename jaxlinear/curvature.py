@@ -71,11 +71,11 @@ def mean_of_diagonal(loss: Callable, problem: Problem, outputs) -> Float[Array, 
 
 
 def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> Factor:
-    return _full(problem, hessians(loss, problem, outputs))
+    return _damped(hessian(problem, hessians(loss, problem, outputs)))
 
 
-def _full(problem: Problem, h: Float[Array, "n k k"]) -> Factor:
-    """The factor of Σ_i x_i x_iᵀ ⊗ h_i + diag(λ)."""
+def hessian(problem: Problem, h: Float[Array, "n k k"]) -> Float[Array, "kp kp"]:
+    """Σ_i x_i x_iᵀ ⊗ h_i + diag(λ)."""
     k, p = problem.penalty.shape
     a, b = jnp.triu_indices(k)
 
@@ -85,7 +85,7 @@ def _full(problem: Problem, h: Float[Array, "n k k"]) -> Factor:
     upper = jax.lax.map(block, (a, b)) if k > 1 else block((0, 0))[None]
     blocks = jnp.zeros((k, k, p, p), upper.dtype).at[a, b].set(upper).at[b, a].set(upper)
     matrix = blocks.transpose(0, 2, 1, 3).reshape(k * p, k * p)
-    return _damped(matrix + jnp.diag(problem.penalty.reshape(-1)))
+    return matrix + jnp.diag(problem.penalty.reshape(-1))
 
 
 def _damped(matrix) -> Factor:
@@ -189,7 +189,7 @@ def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outp
     size = jnp.sum(jnp.maximum(diagonal, 0), axis=0)
     index, each = _drawn(size, min(len(x), _COUPLED))
     drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
-    coupled = _full(problem._replace(x=x[index], penalty=weights), drawn)
+    coupled = _damped(hessian(problem._replace(x=x[index], penalty=weights), drawn))
     coupling = matmul(coupled.vectors, coupled.vectors.T)
     alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
     coupling = coupling - alone.reshape(coupling.shape)

@@ -1,14 +1,16 @@
-"""What a fit of least squares tells beyond its coefficients: standard errors, R², leverages."""
+"""What a fit tells beyond its coefficients: standard errors, R², leverages, likelihoods."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxlinear import _checks, exact, gram, residual
+from jaxlinear import _checks, curvature, exact, factor, gram, losses, newton, residual
 from jaxlinear.factor import matmul
+from jaxlinear.objective import of_vector
 from jaxlinear.types import Batch, Linear
 
 
@@ -79,3 +81,125 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
     r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)
     return Inference(errors, variance, freedom, r2, leverage)
+
+
+class GlmInference(NamedTuple):
+    """The theory of a maximum-likelihood fit with p coefficients.
+
+    ``standard_error`` is the root of the diagonal of φ (Σ_i w_i H_i)⁻¹, ``robust_error`` that of
+    the sandwich (Σ w H)⁻¹ (Σ w g gᵀ) (Σ w H)⁻¹, which holds where the likelihood does not, with g
+    and H the derivatives of the loss of an example in the coefficients. ``dispersion`` is φ,
+    ``degrees_of_freedom`` = Σ w − p. ``deviance`` = 2 Σ w (loss − least loss), ``log_likelihood``
+    is in nats; both are NaN for a loss whose family is not known.
+    """
+
+    standard_error: Linear
+    robust_error: Linear
+    dispersion: Float[Array, "*k"]
+    degrees_of_freedom: Float[Array, "*k"]
+    deviance: Float[Array, "*k"]
+    log_likelihood: Float[Array, "*k"]
+
+
+def of_glm(
+    loss: Callable,
+    params: Linear,
+    x,
+    y,
+    *,
+    offset=None,
+    weight=None,
+    intercept: bool = True,
+    dispersion=None,
+) -> GlmInference:
+    """The inference of ``glm(loss, x, y, …)`` without a penalty, whose ``params`` these are.
+
+    H is the expected second derivative where the family of the loss has one of its own (gamma,
+    with its log link), else the observed one; with a canonical link they are the same. Weights
+    count copies. φ is ``dispersion``, or 1 for labels and counts, or else Pearson's
+    Σ w g² / H / (Σ w − p) in the outputs; it is NaN where an example has no curvature, as with
+    ``huber`` (use ``robust_error``). The log-likelihood has φ = deviance / Σ w where φ is not
+    known. Errors of softmax regression are those of coefficients that sum to 0 over the classes.
+    What the data leave undetermined is left out.
+
+    R's ``summary(glm)``, ``logLik`` and ``vcovHC(type = "HC0")``; statsmodels' ``GLM`` with
+    ``freq_weights`` (McCullagh and Nelder, *Generalized Linear Models*, 1989; Huber, 1967; White,
+    1982). A loss of your own gets its likelihood by ``losses.family``. Raises ValueError for what
+    ``glm`` refuses. Not differentiable.
+
+    >>> x = jnp.array([[0.0], [0.0], [1.0], [1.0]])
+    >>> y = jnp.array([1.0, 3.0, 4.0, 4.0])
+    >>> told = of_glm(losses.poisson, Linear(jnp.log(jnp.array([2.0])), jnp.log(2.0)), x, y)
+    >>> print(told.standard_error.b.round(4), told.deviance.round(4))  # 1 / √4
+    0.5 1.0465
+    """
+    outputs = params.b.shape[0] if params.b.ndim else None
+    batch, shape, _ = _checks.examples(x, y, weight, losses.target_of(loss), outputs=outputs)
+    dtype = gram.floating_dtype(batch.x)
+    offset = _checks.offset(offset, len(batch.x), shape, dtype)
+    params = _checks.parameters(params, "params", shape, batch.x)
+    if dispersion is not None:
+        dispersion = _checks.number(dispersion, "dispersion", dtype)
+    batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+    return jax.lax.stop_gradient(_of_glm(loss, bool(intercept), batch, params, dispersion))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
+    def model(params, y):
+        return _of_model(loss, intercept, batch._replace(y=y), params, dispersion)
+
+    if params.b.ndim and losses.is_separable(loss):
+        return jax.vmap(model, in_axes=(0, 1))(params, batch.y)
+    return model(params, batch.y)
+
+
+def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
+    family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
+    problem, units = newton.standardised(batch, 0.0, intercept, params.b.size)
+    flat = Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
+    outputs = matmul(problem.x, newton.scaled(flat, units, intercept).T)
+    count = jnp.asarray(len(batch.x), outputs.dtype)
+    count = count if batch.weight is None else jnp.sum(batch.weight)
+
+    slopes = jax.vmap(jax.grad(of_outputs))(outputs, problem.y)
+    bends = jax.vmap(jax.hessian(of_outputs))(outputs, problem.y)
+    if family and family.information:
+        bends = jax.vmap(lambda o: jnp.diag(family.information(o)))(outputs)
+    matrix = curvature.hessian(problem, problem.share[:, None, None] * bends)
+    inverse = factor.from_eigenvalues(matrix)
+    freedom = count - inverse.rank
+
+    phi = family.dispersion if dispersion is None and family else dispersion
+    if phi is None and len(flat.b) == 1:
+        pearson = jnp.square(slopes[:, 0]) / jnp.where(bends > 0, bends, jnp.nan)[:, 0, 0]
+        phi = count / freedom * jnp.sum(jnp.where(problem.share > 0, problem.share * pearson, 0))
+    phi = jnp.asarray(1.0 if phi is None else phi, outputs.dtype)
+
+    directions = inverse.vectors.T.reshape(-1, *problem.penalty.shape)  # whose squares sum to H⁻¹
+    scores = jnp.einsum("nk,np,rkp->nr", slopes, problem.x, directions, precision="highest")
+    meat = matmul((problem.share[:, None] * scores).T, scores)
+    root = jax.vmap(lambda theta: newton.unscaled(theta, units, intercept))(directions)
+
+    def errors(middle):
+        def of(root):
+            rows = root.reshape(len(root), -1)
+            squares = jnp.sum(rows * matmul(middle, rows), axis=0)
+            return jnp.sqrt(squares / count).reshape(root.shape[1:])
+
+        return Linear(of(root.w).reshape(params.w.shape), of(root.b).reshape(params.b.shape))
+
+    plain = errors(phi * jnp.eye(len(meat), dtype=meat.dtype))
+    likelihood = _likelihood(family, problem, count, jax.vmap(of_outputs)(outputs, problem.y))
+    return GlmInference(plain, errors(meat), phi, freedom, *likelihood)
+
+
+def _likelihood(family: losses.Family | None, problem: curvature.Problem, count, each):
+    """The deviance and the log-likelihood, from the losses of the examples."""
+    if family is None:
+        return jnp.full_like(count, jnp.nan), jnp.full_like(count, jnp.nan)
+    y = problem.y[0]
+    deviance = 2 * count * jnp.sum(problem.share * (each - jax.vmap(family.least)(y)))
+    phi = deviance / count if family.dispersion is None else family.dispersion
+    density = jax.vmap(lambda y: family.log_density(y, phi))(y)
+    return deviance, count * jnp.sum(problem.share * density) - deviance / (2 * phi)

@@ -50,6 +50,22 @@ def stationarity(loss: Callable, intercept: bool, params, data):
     return gradient if intercept else gradient._replace(b=params.b)
 
 
+def with_offset(loss: Callable) -> Callable:
+    """``loss(o, target)`` whose target is a tuple of y and, where there is one, an offset of o."""
+
+    def shifted(o, target):
+        y, *offset = target
+        return loss(o + offset[0] if offset else o, y)
+
+    return shifted
+
+
+def of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
+    """``with_offset(loss)`` for outputs (k,), with k = 1 where those of the model are ()."""
+    shifted = with_offset(loss)
+    return lambda o, target: shifted(o.reshape(shape), target)
+
+
 def weighted_mean(values, weight=None):
     """Σ_i w_i v_i / Σ_i w_i over the first axis; 0 where no example has weight."""
     if weight is None:

@@ -77,6 +77,7 @@ LOSSES = [
     _case("huber", real, 3, delta=0.7),
     _case("absolute", real, None),
     _case("quantile", real, 3, q=0.2),
+    _case("smooth_quantile", real, 3, q=0.2, bandwidth=0.5),
     _case("hinge", signs, None),
     _case("squared_hinge", signs, 3),
 ]

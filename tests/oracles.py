@@ -53,6 +53,11 @@ def quantile(o, y, q=0.5):
     return np.where(r >= 0, q * r, (q - 1) * r).sum()
 
 
+def smooth_quantile(o, y, q=0.5, bandwidth=0.1):
+    r = y - o
+    return (q * r + bandwidth * np.logaddexp(0, -r / bandwidth)).sum()
+
+
 def hinge(o, y):
     return np.clip(1 - y * o, 0, None).sum()
 

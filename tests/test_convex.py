@@ -77,6 +77,12 @@ CASES = {
         _huber_slopes,
         2,
     ),
+    "quantile": Case(
+        functools.partial(jl.glm, functools.partial(jl.losses.smooth_quantile, q=0.8)),
+        lambda rng, o: o + rng.normal(size=o.shape),
+        lambda o, y: 1 / (1 + np.exp((y - o) / 0.1)) - 0.8,
+        None,
+    ),
     "own": Case(
         functools.partial(jl.glm, smooth_absolute),
         lambda rng, o: o + rng.normal(size=o.shape),
@@ -191,30 +197,63 @@ def test_bytes_are_scaled():
     np.testing.assert_allclose(bytes_.params.w, floats.params.w, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["admit_logit", "dobson_poisson", "anorexia_poisson_offset",
-             "anorexia_poisson_offset_freqweights", "clotting_lot1_gamma_inverse",
-             "clotting_lot2_gamma_inverse"],
-)  # fmt: skip
-def test_published_results(name, x64):
+def inverse_gamma(o, y):
+    return y * o - jnp.log(o)
+
+
+PUBLISHED = {
+    "admit_logit": jl.losses.logistic,
+    "dobson_poisson": jl.losses.poisson,
+    "anorexia_gaussian_offset": jl.losses.squared_error,
+    "anorexia_poisson_offset": jl.losses.poisson,
+    "anorexia_poisson_offset_freqweights": jl.losses.poisson,
+    "clotting_lot1_gamma_inverse": inverse_gamma,
+    "clotting_lot2_gamma_inverse": inverse_gamma,
+}
+
+
+def published(name):
+    """The loss, the data with the column of ones first, the options, and what is known."""
     if not REFERENCE.exists():
         pytest.skip("reference results are not at hand")
     known = json.loads((REFERENCE / f"{name}.json").read_text())
     x, y = np.array(known["X"]), np.array(known["y"])
-    extra = {key: np.array(known[key]) for key in ("offset",) if key in known}
-    weight = np.array(known["weights_or_trials"]) * 1.0 if "weights_or_trials" in known else None
+    options = {"offset": np.array(known["offset"])} if "offset" in known else {}
+    if "weights_or_trials" in known:
+        options["weight"] = np.array(known["weights_or_trials"])
+    return PUBLISHED[name], x, y, options, known["exact"]
 
-    def inverse_gamma(o, y):
-        return y * o - jnp.log(o)
 
-    loss = {"admit": jl.losses.logistic, "dobson": jl.losses.poisson}.get(name.split("_")[0])
-    loss = loss or (jl.losses.poisson if "poisson" in name else inverse_gamma)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_results(name, x64):
+    loss, x, y, options, exact = published(name)
     init = None
     if loss is inverse_gamma:  # defined for o > 0 alone
         init = jl.Linear(np.array([1 / y.mean(), 0]), np.array(0.0))
-    fit = jl.glm(loss, x, y, intercept=False, weight=weight, init=init, **extra)
+    fit = jl.glm(loss, x, y, intercept=False, init=init, **options)
     assert status(fit) == [Status.CONVERGED]
-    np.testing.assert_allclose(fit.params.w, known["exact"]["coef"], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(fit.params.w, exact["coef"], rtol=1e-7, atol=1e-8)
+    told = jl.inference.of_glm(loss, fit.params, x, y, intercept=False, **options)
+    np.testing.assert_allclose(told.standard_error.w, exact["coef_se"], rtol=1e-6)
+    assert float(told.dispersion) == pytest.approx(exact["dispersion"], rel=1e-6)
+    if loss is not inverse_gamma:
+        assert float(told.deviance) == pytest.approx(exact["deviance"], rel=1e-10)
+        assert float(told.log_likelihood) == pytest.approx(exact["loglik"], rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PUBLISHED if PUBLISHED[name] is not inverse_gamma]
+)
+def test_published_results_in_single_precision(name):
+    """Of standardised columns: ŵ σ is known, and b at their means."""
+    loss, x, y, options, exact = published(name)
+    means, sizes = x[:, 1:].mean(axis=0), x[:, 1:].std(axis=0)
+    options = {key: np.float32(value) for key, value in options.items()}
+    fit = jl.glm(loss, np.float32((x[:, 1:] - means) / sizes), np.float32(y), **options)
+    b, *w = exact["coef"]
+    expected = np.hstack([b + means @ w, w * sizes])
+    got = np.hstack([fit.params.b, fit.params.w])
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
 
 
 # ------------------------------------------------------------------ data as they come

@@ -122,6 +122,17 @@ def test_best_constants():
     assert best(functools.partial(losses.quantile, q=0.9)) == pytest.approx(90.0, abs=0.05)
 
 
+def test_a_smooth_quantile_is_within_its_bandwidth_of_the_quantile():
+    o = jnp.linspace(-3, 3, 101)
+    for q in (0.1, 0.5, 0.9):
+        kinked, smooth = (
+            jax.vmap(functools.partial(loss, q=q))(o, jnp.zeros(101))
+            for loss in (losses.quantile, functools.partial(losses.smooth_quantile, bandwidth=0.2))
+        )
+        above = np.asarray(smooth - kinked)
+        assert (above > -1e-6).all() and above.max() == pytest.approx(0.2 * np.log(2), rel=1e-5)
+
+
 def test_target_kinds_are_seen_through_partial():
     smoothed = functools.partial(losses.softmax_cross_entropy, label_smoothing=0.1)
     assert losses.target_of(smoothed) == "labels"

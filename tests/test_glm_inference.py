@@ -1,0 +1,186 @@
+"""Likelihoods and standard errors against their formulas in NumPy. See test_convex for R's."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from scipy import special
+
+import jaxlinear as jl
+from jaxlinear import inference, losses
+
+N, D = 30, 2
+
+
+class Case(NamedTuple):
+    """A loss, its targets, and (slopes, bends, log density at dispersion φ) in NumPy."""
+
+    loss: callable
+    targets: callable
+    slopes: callable
+    bends: callable
+    log_density: callable
+    dispersion: float | None
+    outputs: int | None = None
+
+
+def _softmax_bends(o):
+    p = oracles.softmax(o)
+    return np.einsum("nk,kl->nkl", p, np.eye(3)) - np.einsum("nk,nl->nkl", p, p)
+
+
+def _gamma_density(o, y, phi):
+    a = 1 / phi
+    return a * np.log(a * y * np.exp(-o)) - a * y * np.exp(-o) - np.log(y) - special.gammaln(a)
+
+
+def _square(bends):
+    return lambda o: bends(o)[:, None, None]
+
+
+def _sigmoid(o):
+    return 1 / (1 + np.exp(-o))
+
+
+CASES = {
+    "gaussian": Case(
+        losses.squared_error, lambda rng, o: o + rng.normal(size=o.shape), lambda o, y: o - y,
+        _square(np.ones_like),
+        lambda o, y, phi: -np.square(o - y) / (2 * phi) - np.log(2 * np.pi * phi) / 2, None,
+    ),
+    "logistic": Case(
+        losses.logistic, lambda rng, o: rng.integers(0, 2, size=o.shape) * 1.0,
+        lambda o, y: _sigmoid(o) - y, _square(lambda o: _sigmoid(o) * _sigmoid(-o)),
+        lambda o, y, phi: y * np.log(_sigmoid(o)) + (1 - y) * np.log(_sigmoid(-o)), 1.0,
+    ),
+    "poisson": Case(
+        losses.poisson, lambda rng, o: rng.poisson(np.exp(o)) * 1.0, lambda o, y: np.exp(o) - y,
+        _square(np.exp), lambda o, y, phi: y * o - np.exp(o) - special.gammaln(y + 1), 1.0,
+    ),
+    "gamma": Case(
+        losses.gamma, lambda rng, o: rng.gamma(2, size=o.shape) * np.exp(o),
+        lambda o, y: 1 - y * np.exp(-o), _square(np.ones_like), _gamma_density, None,
+    ),
+    "softmax": Case(
+        losses.softmax_cross_entropy, lambda rng, o: rng.integers(0, 3, size=len(o)),
+        lambda o, y: oracles.softmax(o) - oracles.one_hot(y, 3), _softmax_bends,
+        lambda o, y, phi: np.log(oracles.softmax(o))[np.arange(len(y)), y], 1.0, 3,
+    ),
+}  # fmt: skip
+
+
+def problem(name):
+    """One of the examples is absent, and holds nothing; the columns have means and sizes."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, D)) * [10, 0.1] + [50, -1]
+    shape = () if CASES[name].outputs is None else (CASES[name].outputs,)
+    params = jl.Linear(rng.normal(size=(*shape, D)) * [0.1, 10], rng.normal(size=shape))
+    params = params._replace(b=params.b - params.w @ [50, -1])
+    if shape:
+        params = jax.tree.map(lambda leaf: leaf - leaf.mean(axis=0), params)
+    y = CASES[name].targets(rng, x @ params.w.T + params.b)
+    weight = rng.integers(1, 4, size=N) * 1.0
+    weight[4] = 0
+    return params, x, y, weight
+
+
+def formulas(name, params, x, y, weight):
+    """The two kinds of errors of (b, w), Σ log f, and the dispersion."""
+    case = CASES[name]
+    x, y, weight = (part[weight > 0] for part in (x, y, weight))
+    design = np.hstack([np.ones((len(x), 1)), x])
+    o = x @ params.w.T + params.b
+    slopes, bends = case.slopes(o, y).reshape(len(x), -1), case.bends(o)
+    size = slopes.shape[1] * design.shape[1]
+    hessian = np.einsum("n,nkl,np,nq->kplq", weight, bends, design, design).reshape(size, size)
+    scores = np.einsum("nk,np->nkp", slopes, design).reshape(len(x), size)
+    inverse = np.linalg.pinv(hessian, rcond=1e-12)
+    phi = likely = case.dispersion
+    if phi is None:
+        pearson = np.square(slopes[:, 0]) / bends[:, 0, 0]
+        phi = weight @ pearson / (weight.sum() - size)
+        best = y if name == "gaussian" else np.log(y)
+        least = case.log_density(best, y, 1.0) - case.log_density(o, y, 1.0)
+        likely = 2 * weight @ least / weight.sum()
+    meat = scores.T @ (weight[:, None] * scores)
+    both = phi * inverse, inverse @ meat @ inverse
+    shape = (*params.b.shape, design.shape[1])
+    errors = [np.sqrt(np.diag(matrix)).reshape(shape) for matrix in both]
+    return errors, weight @ case.log_density(o, y, likely), phi
+
+
+def stacked(errors):
+    return np.concatenate([np.asarray(errors.b)[..., None], errors.w], axis=-1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_the_formulas_and_weights_count_copies(name, x64):
+    params, x, y, weight = problem(name)
+    (plain, robust), log_likelihood, phi = formulas(name, params, x, y, weight)
+    x[4], y = np.nan, y if y.dtype == int else np.where(weight == 0, np.nan, y)
+    told = inference.of_glm(CASES[name].loss, params, x, y, weight=weight)
+    np.testing.assert_allclose(stacked(told.standard_error), plain, rtol=1e-9)
+    np.testing.assert_allclose(stacked(told.robust_error), robust, rtol=1e-9)
+    assert float(told.log_likelihood) == pytest.approx(log_likelihood, rel=1e-10)
+    assert float(told.dispersion) == pytest.approx(phi, rel=1e-10)
+    copies = np.repeat(np.arange(N), weight.astype(int))
+    same = inference.of_glm(CASES[name].loss, params, x[copies], y[copies])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), told, same)
+
+
+def test_many_outputs_are_as_many_models(x64):
+    params, x, y, weight = problem("poisson")
+    params = jl.Linear(np.stack([params.w, 0.5 * params.w]), np.stack([params.b, params.b]))
+    y, offset = np.stack([y, 2 * y], axis=1), np.linspace(0, 1, 2 * N).reshape(N, 2)
+    many = inference.of_glm(losses.poisson, params, x, y, offset=offset, weight=weight)
+    alone = inference.of_glm(
+        losses.poisson, jax.tree.map(lambda leaf: leaf[1], params), x, y[:, 1],
+        offset=offset[:, 1], weight=weight,
+    )  # fmt: skip
+    second = jax.tree.map(lambda leaf: leaf[1], many)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), second, alone)
+
+
+def test_what_is_not_known_is_nan():
+    """Huber's loss has examples without curvature, and no likelihood."""
+    _, x, y, _ = problem("gaussian")
+    x, y = np.float32(x), np.float32(np.where(np.arange(N) == 3, 1e3, y))
+    fit = jl.glm(losses.huber, x, y)
+    told = inference.of_glm(losses.huber, fit.params, x, y)
+    assert np.isnan(told.standard_error.w).all() and np.isfinite(told.robust_error.w).all()
+    assert np.isnan(told.log_likelihood) and np.isnan(told.deviance)
+    given = inference.of_glm(losses.huber, fit.params, x, y, dispersion=1.0)
+    assert np.isfinite(given.standard_error.w).all() and told.robust_error.b.dtype == np.float32
+
+
+def test_refused_by_name():
+    params, x, y, _ = problem("poisson")
+    of_poisson = functools.partial(inference.of_glm, losses.poisson)
+    with pytest.raises(ValueError, match="params has w"):
+        of_poisson(params._replace(w=np.zeros(3)), x, y)
+    with pytest.raises(ValueError, match="numbers ≥ 0"):
+        of_poisson(params, x, -1 - y)
+    with pytest.raises(ValueError, match="offset has shape"):
+        of_poisson(params, x, y, offset=np.zeros(3))
+    with pytest.raises(ValueError, match="dispersion is -1"):
+        of_poisson(params, x, y, dispersion=-1.0)
+
+
+def test_a_family_of_your_own(x64):
+    """The loss of the gamma distribution with its canonical link, and what it says of y alone."""
+
+    @losses.family(losses.Family(lambda y: 1 + jnp.log(y), losses.family_of(losses.gamma)[1]))
+    def inverse_gamma(o, y):
+        return y * o - jnp.log(o)
+
+    _, x, y, weight = problem("gamma")
+    params = jl.Linear(np.zeros(D), np.array(1 / np.average(y, weights=weight)))
+    told = inference.of_glm(inverse_gamma, params, x, y, weight=weight)
+    constant = jl.Linear(np.zeros(D), np.log(np.average(y, weights=weight)))
+    same = inference.of_glm(losses.gamma, constant, x, y, weight=weight)
+    assert float(told.log_likelihood) == pytest.approx(float(same.log_likelihood))
+    assert float(told.dispersion) == pytest.approx(float(same.dispersion))
