@@ -4,11 +4,18 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
 from jaxlinear import data, gram, inference, information, losses, metrics, penalties, train
-from jaxlinear.convex import glm, logistic_regression, poisson_regression, softmax_regression
+from jaxlinear.convex import (
+    glm,
+    glm_path,
+    logistic_regression,
+    poisson_regression,
+    softmax_regression,
+)
 from jaxlinear.cross_validation import CrossValidation, ridge_cv
 from jaxlinear.exact import least_squares, ridge, ridge_path
 from jaxlinear.models import affine, labels, normal, predict, probabilities, zeros
 from jaxlinear.objective import mean_loss
+from jaxlinear.probe import linear_probe
 from jaxlinear.recipes import sgd_fit
 from jaxlinear.sgd import sgd
 from jaxlinear.types import Batch, Dataset, Fit, Linear, Report, Status
@@ -26,11 +33,13 @@ __all__ = [
     "affine",
     "data",
     "glm",
+    "glm_path",
     "gram",
     "inference",
     "information",
     "labels",
     "least_squares",
+    "linear_probe",
     "logistic_regression",
     "losses",
     "mean_loss",

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float
 
 from jaxlinear import _checks, curvature, gram, implicit, losses, newton
 from jaxlinear.exact import located, marked
@@ -145,7 +147,7 @@ def glm(
       tol: stop after the step that promises to lower the objective by less than this part of
         it; None is 10 eps of the dtype.
       max_steps: the most steps.
-      init: parameters to start from, or a ``Fit``.
+      init: parameters to start from, or a ``Fit``; where 0 is a better start, it is taken.
 
     Returns:
       ``Fit``. ``report.status`` is CONVERGED; STALLED_AT_PRECISION where rounding stopped it
@@ -170,6 +172,48 @@ def glm(
     >>> print(fit.params.w.round(4), fit.params.b.round(4))
     [3.] 1.0
     """
+    setting, data, start = _arranged(
+        loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init
+    )
+    l2 = _checks.number(l2, "l2", data.tol.dtype, shape=start.b.shape)
+    return located(_solve(setting, data, l2, start), x, y, weight)
+
+
+def glm_path(
+    loss: Callable,
+    x,
+    y,
+    l2s,
+    *,
+    outputs: int | None = None,
+    offset=None,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = _MOST,
+    init: Linear | Fit | None = None,
+) -> Fit:
+    """``glm`` for every penalty of l2s (m,), stacked: each fit starts from the next stronger one.
+
+    One program for any m. See ``glm`` for the arguments; ``jax.vmap`` of ``glm`` over l2 gives
+    the same fits side by side, which is faster where they are small, and needs m times the room.
+
+    scikit-learn's ``LogisticRegressionCV``, R's ``glmnet(alpha = 0)``.
+
+    >>> x = jnp.array([[0.0], [1.0], [1.0], [2.0]])
+    >>> path = glm_path(losses.logistic, x, jnp.array([0.0, 0.0, 1.0, 1.0]), [0.1, 1.0, 10.0])
+    >>> print(path.params.w.round(2).ravel(), path.report.status)
+    [1.18 0.22 0.02] [0 0 0]
+    """
+    setting, data, start = _arranged(
+        loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init
+    )
+    l2s = jnp.asarray(_checks.numbers(l2s, "l2s", data.tol.dtype))
+    return located(_path(setting, data, l2s, start), x, y, weight)
+
+
+def _arranged(loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init):
+    """What is known before tracing, the data, and where to start."""
     if losses.is_kinked(loss):
         name = getattr(loss, "__name__", loss)
         raise ValueError(f"{name} has kinks; expected a smooth loss. Use sgd_fit, or huber.")
@@ -177,18 +221,16 @@ def glm(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
     dtype = gram.floating_dtype(batch.x)
-    l2 = _checks.number(l2, "l2", dtype, shape=shape)
     tol = 10 * jnp.finfo(dtype).eps if tol is None else tol
     offset = _checks.offset(offset, len(batch.x), shape, dtype)
     separate = bool(shape) and losses.is_separable(loss)
     models = shape[0] if separate else 1
     columns = batch.x.shape[1] + bool(intercept)
     form = curvature.choose(len(batch.x), 1 if separate or not shape else shape[0], columns, models)
-    setting = _Setting(loss, bool(intercept), form, _checks.count(max_steps, "max_steps"), separate)
-    start = _start(init, batch.x, shape, dtype)
-    tol = _checks.number(tol, "tol", dtype)
-    fit = _solve(setting, batch, offset, l2, tol, start, sound)
-    return located(fit, x, y, weight)
+    most = _checks.count(max_steps, "max_steps")
+    setting = _Setting(loss, bool(intercept), form, most, separate, init is not None)
+    data = _Data(batch, offset, _checks.number(tol, "tol", dtype), sound)
+    return setting, data, _start(init, batch.x, shape, dtype)
 
 
 class _Setting(NamedTuple):
@@ -199,13 +241,41 @@ class _Setting(NamedTuple):
     form: curvature.Curvature
     most: int
     separate: bool
+    warm: bool
+
+
+class _Data(NamedTuple):
+    """What all fits of a path share."""
+
+    batch: Batch
+    offset: Float[Array, "n *k"] | None
+    tol: Float[ArrayLike, ""]
+    sound: Bool[ArrayLike, ""]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _solve(setting: _Setting, batch: Batch, offset, l2, tol, start: Linear, sound) -> Fit:
+def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
+    strongest_first = jnp.argsort(-l2s)
+
+    def following(start, l2):
+        fit = _solve(setting, data, l2, start)
+        usable = jnp.isfinite(fit.report.objective)
+        usable = usable.reshape(*usable.shape, *[1] * (start.b.ndim - usable.ndim))
+        b = jnp.where(usable, fit.params.b.astype(start.b.dtype), start.b)
+        w = jnp.where(usable[..., None], fit.params.w.astype(start.w.dtype), start.w)
+        return jax.lax.stop_gradient(Linear(w, b)), fit
+
+    _, fits = jax.lax.scan(following, start, l2s[strongest_first])
+    return jax.tree.map(lambda leaf: leaf[jnp.argsort(strongest_first)], fits)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
+    batch, offset, tol, sound = data
     shape = start.b.shape
     of_model = () if setting.separate else shape
-    told = newton.Setting(of_vector(setting.loss, of_model), setting.form, tol, setting.most)
+    loss = of_vector(setting.loss, of_model)
+    told = newton.Setting(loss, setting.form, tol, setting.most, setting.warm)
     batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
     problem, units = newton.standardised(fixed, l2_fixed, setting.intercept, start.b.size)

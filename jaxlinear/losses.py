@@ -183,12 +183,15 @@ def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) 
 def logistic(o: Outputs, y: Target) -> Value:
     """−Σ_k [y_k log σ(o_k) + (1 − y_k) log σ(−o_k)], in nats, for y in [0, 1].
 
-    k outputs are k independent labels. Both terms are positive, so nothing cancels at large
-    logits. Equivalent to ``optax.sigmoid_binary_cross_entropy`` and to torch's
-    ``BCEWithLogitsLoss(reduction="none")``, summed over outputs.
+    k outputs are k independent labels. It is the sum of log(1 + exp(−|o|)) and a positive term, so
+    nothing cancels at large logits. Equivalent to ``optax.sigmoid_binary_cross_entropy`` and to
+    torch's ``BCEWithLogitsLoss(reduction="none")``, summed over outputs.
     """
     o, y = like(o, y)
-    return jnp.sum(y * jax.nn.softplus(-o) + (1 - y) * jax.nn.softplus(o))
+    # log(1 + exp(−|o|)), with |o| as a product: it has both derivatives at 0.
+    positive = o >= 0
+    size = jnp.where(positive, 1, -1).astype(o.dtype) * o
+    return jnp.sum(jnp.log1p(jnp.exp(-size)) + jnp.where(positive, 1 - y, y) * size)
 
 
 @separable
@@ -261,6 +264,24 @@ def smooth_quantile(o: Outputs, y: Target, q: Number = 0.5, bandwidth: Number = 
     o, y = like(o, y)
     residual = y - o
     return jnp.sum(q * residual + bandwidth * jax.nn.softplus(-residual / bandwidth))
+
+
+@kinked
+def zero_one(o: Outputs, y: Target) -> Value:
+    """1 where the decision is wrong, else 0; ``sklearn.metrics.zero_one_loss`` of one example.
+
+    o (k,) decides for its largest, against a label y or the largest of a distribution (k,); a
+    single logit o () decides for 1 where it is positive, against y > ½. No gradient: for scores.
+
+    >>> print(zero_one(jnp.array([0.1, 0.9]), 1), zero_one(-2.0, 1.0))
+    0.0 1.0
+    """
+    o, y = jnp.asarray(o), jnp.asarray(y)
+    if o.ndim == 0:
+        wrong = (o > 0) != (y > 0.5)
+    else:
+        wrong = jnp.argmax(o) != (jnp.argmax(y) if y.ndim else y)
+    return wrong.astype(o.dtype)
 
 
 @kinked

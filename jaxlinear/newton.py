@@ -72,12 +72,16 @@ def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]
 
 
 class Setting(NamedTuple):
-    """What a solve is told: the loss, the form of its curvature, when to stop."""
+    """What a solve is told: the loss, the form of its curvature, when to stop.
+
+    ``warm``: it starts from parameters of which nothing is known.
+    """
 
     loss: Callable
     form: Curvature
     tol: Float[Array, ""]
     most: int
+    warm: bool = False
 
 
 class Steps(NamedTuple):
@@ -169,7 +173,22 @@ def minimise_each(
     return state, prepared
 
 
+def _or_zero(loss: Callable, problem: Problem, theta):
+    """θ, or 0 where the loss there is less, or is no number at θ.
+
+    Outputs in the thousands would leave their rounding in all that follow.
+    """
+
+    def value(theta):
+        each = jax.vmap(loss)(matmul(problem.x, theta.T), problem.y)
+        return jnp.sum(problem.share * each)
+
+    return jnp.where(value(theta) <= value(0 * theta), theta, 0)
+
+
 def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
+    if setting.warm:
+        theta = _or_zero(setting.loss, problem, theta)
     outputs = matmul(problem.x, theta.T)
     total = _values(setting.loss, problem, outputs)
     value, gradient = _objective(problem, theta, total)

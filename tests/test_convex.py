@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from differences import assert_derivatives
 
 import jaxlinear as jl
 from jaxlinear import curvature
@@ -163,36 +164,36 @@ def test_every_form_of_the_curvature_ends_at_the_optimum(name, form, x64, monkey
     fit = CASES[name].fit(x, y, 0.01, weight=weight)
     assert_optimal(name, fit, (x, y, weight), 0.01, 1e-7)
 
+    classes = {"classes": 3} if name == "softmax" else {}
+
     def total(x):
-        return jnp.sum(jnp.sin(CASES[name].fit(x, y, 0.01, weight=weight).params.w))
+        return jnp.sum(jnp.sin(CASES[name].fit(x, y, 0.01, weight=weight, **classes).params.w))
 
     direction = np.random.default_rng(1).normal(size=x.shape)
+    slope = np.vdot(jax.jit(jax.grad(total))(x), direction)
     monkeypatch.setattr(curvature, "choose", lambda *sizes: curvature.exact)
     expected = (total(x + 1e-5 * direction) - total(x - 1e-5 * direction)) / 2e-5
-    monkeypatch.setattr(curvature, "choose", lambda *sizes: FORMS[form])
-    slope = np.vdot(jax.grad(total)(jnp.asarray(x)), direction)
     assert slope == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_classes_sum_to_0(x64):
-    x, y, _ = problem("softmax")
+    x, y, weight = problem("softmax")
     for l2 in (0.0, 0.1):
-        params = jl.softmax_regression(x, y, l2).params
+        params = jl.softmax_regression(x, y, l2, weight=weight).params
         np.testing.assert_allclose(params.w.sum(axis=0), 0, atol=1e-9)
         np.testing.assert_allclose(params.b.sum(), 0, atol=1e-9)
 
 
 def test_l2_may_differ_by_output(x64):
     l2 = np.array([0.0, 0.1, 1.0])
-    for name in ("softmax", "logistic-3"):
-        batch = problem(name)
-        fit = CASES[name].fit(*batch[:2], l2, weight=batch[2])
-        assert_optimal(name, fit, batch, l2, 1e-10)
+    batch = problem("softmax")
+    fit = jl.softmax_regression(*batch[:2], l2, weight=batch[2])
+    assert_optimal("softmax", fit, batch, l2, 1e-10)
 
 
 def test_bytes_are_scaled():
-    x = np.random.default_rng(0).integers(0, 256, size=(50, 3)).astype(np.uint8)
-    y = (x[:, 0] > 100) ^ (np.arange(50) % 7 == 0)
+    x = np.random.default_rng(0).integers(0, 256, size=(40, 3)).astype(np.uint8)
+    y = (x[:, 0] > 100) ^ (np.arange(40) % 7 == 0)
     bytes_, floats = (jl.logistic_regression(a, y, 0.01) for a in (x, np.float32(x / 255)))
     np.testing.assert_allclose(bytes_.params.w, floats.params.w, rtol=1e-4)
 
@@ -365,6 +366,41 @@ def test_rates_that_overflow_on_the_way():
     assert (np.abs(of_w) < 1e-4 * 1e5 * y.mean() * 1e4 * np.abs(x).max(axis=0)).all()
 
 
+@some_cases
+def test_a_start_far_away_is_no_matter(name):
+    """Logits of 1e4, rates beyond the largest number."""
+    x, y, _ = problem(name, n=200)
+    x, y = np.float32(x), y if y.dtype == int else np.float32(y)
+    plain = CASES[name].fit(x, y, 0.01)
+    far = jax.tree.map(lambda leaf: np.full(leaf.shape, 300.0), plain.params)
+    far.w[..., 0] *= -np.arange(1.0, far.w.size // 3 + 1).reshape(far.b.shape)
+    fit = CASES[name].fit(x, y, 0.01, init=far)
+    assert set(status(fit)) == {Status.CONVERGED}
+    np.testing.assert_allclose(fit.params.w, plain.params.w, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_kept(dtype):
+    x, y, _ = problem("logistic")
+    x = jnp.asarray(x, dtype)
+    fit = jl.logistic_regression(x, y, 0.1)
+    assert fit.params.w.dtype == fit.params.b.dtype == dtype
+    single = jl.logistic_regression(x.astype(np.float32), y, 0.1)
+    np.testing.assert_allclose(np.float32(fit.params.w), single.params.w, rtol=0.01)
+
+
+def test_iris_setosa_is_separable():
+    if not REFERENCE.exists():
+        pytest.skip("reference results are not at hand")
+    known = json.loads((REFERENCE / "glmnet_iris30_softmax_lasso.json").read_text())
+    x, y = np.array(known["X"], np.float32), np.array(known["y"])
+    setosa = y == np.unique(y)[0]
+    fit = jl.logistic_regression(x, setosa)
+    assert status(fit) == [Status.DIVERGED]
+    assert (jl.labels(fit.params, x) == setosa).all()
+    assert status(jl.logistic_regression(x, setosa, 1e-3)) == [Status.CONVERGED]
+
+
 def test_too_few_steps_are_told():
     x, y, _ = problem("logistic")
     assert status(jl.logistic_regression(x, y, max_steps=2)) == [Status.MAX_STEPS]
@@ -372,9 +408,9 @@ def test_too_few_steps_are_told():
 
 @some_cases
 def test_the_gap_is_a_bound(name, x64):
-    x, y, _ = problem(name)
-    rough = CASES[name].fit(x, y, 0.1, tol=0.1)
-    fine = CASES[name].fit(x, y, 0.1)
+    x, y, weight = problem(name)
+    rough = CASES[name].fit(x, y, 0.1, weight=weight, tol=0.1)
+    fine = CASES[name].fit(x, y, 0.1, weight=weight)
     above = np.asarray(rough.report.objective - fine.report.objective)
     assert (above > 0).any() and (above <= rough.report.gap).all()
     assert (fine.report.gap < 1e-12).all()
@@ -402,6 +438,35 @@ def test_bad_input_is_refused_by_name(arguments, options, message):
     x, y, _ = problem("logistic")
     with pytest.raises(ValueError, match=message):
         jl.logistic_regression(*arguments(x, y), **options)
+
+
+LABELS = np.arange(40) % 3
+
+
+@pytest.mark.parametrize(
+    ("fit", "spoil", "message"),
+    [
+        ("softmax", lambda x, y: (x, np.where(y == 2, -1, y)), "label"),
+        ("softmax", lambda x, y: (x, np.where(y == 2, 3, y)), "label"),
+        ("softmax", lambda x, y: (x, np.where(y == 2, 255, y).astype(np.uint8)), "label"),
+        ("softmax", lambda x, y: (x, np.where(y == 2, 2**40, y)), "label"),
+        ("softmax", lambda x, y: (x, y + 0.5), "integer labels"),
+        ("softmax", lambda x, y: (x, y[:, None]), "integer labels"),
+        ("softmax", lambda x, y: (x, 0 * y), "at least two classes|label"),
+        ("softmax", lambda x, y: (x[:0], y[:0]), "at least one example"),
+        ("softmax", lambda x, y: (x + 0j, y), "real numbers"),
+        ("logistic", lambda x, y: (x, y - 1.0), r"numbers in \[0, 1\]"),
+        ("logistic", lambda x, y: (x, np.where(y == 2, np.nan, 1.0)), "nan"),
+        ("poisson", lambda x, y: (x, y - 1.0), "numbers ≥ 0"),
+        ("poisson", lambda x, y: (x, np.where(y == 2, np.inf, 1.0)), "numbers ≥ 0"),
+        ("poisson", lambda x, y: (x, y.astype(str)), "real numbers"),
+    ],
+)
+def test_bad_targets_are_refused_by_name(fit, spoil, message):
+    x, y = spoil(np.ones((40, 3), np.float32), LABELS)
+    options = {"classes": 3} if fit == "softmax" and "two" not in message else {}
+    with pytest.raises((ValueError, TypeError), match=message):
+        CASES[fit].fit(x, y, **options)
 
 
 def test_what_glm_refuses():
@@ -445,7 +510,7 @@ def test_a_bad_member_leaves_the_others_as_they_are():
 def test_many_labels_are_as_many_fits():
     """So many that the slowest go on among themselves; one of them has no optimum."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 3)).astype(np.float32)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
     o = x @ rng.normal(size=(3, 24)) * np.geomspace(0.1, 10, 24)
     y = np.float32(_bernoulli(rng, o))
     y[:, 5] = x[:, 1] > 0
@@ -474,42 +539,112 @@ def test_a_fit_is_a_start():
     np.testing.assert_allclose(again.params.w, fit.params.w, rtol=1e-4, atol=1e-6)
 
 
+# ------------------------------------------------------------------ paths and probes
+
+
+@pytest.mark.parametrize("name", ["softmax", "logistic-3"])
+def test_a_path_is_every_fit(name, x64, compilations):
+    x, y, weight = problem(name)
+    l2s = np.array([0.1, 1e-3, 10.0, 0.0])
+    loss = jl.losses.logistic if name == "logistic-3" else jl.losses.softmax_cross_entropy
+    path = functools.partial(jl.glm_path, loss, x, y, weight=weight, outputs=3)
+    fits = path(l2s)
+    for number, l2 in enumerate(l2s):
+        member = jax.tree.map(lambda leaf, number=number: leaf[number], fits)
+        assert_optimal(name, member, (x, y, weight), l2, 1e-9)
+    path(2 * l2s)
+    assert compilations("_path") == 1
+
+
+def test_a_path_goes_on_after_a_fit_that_failed():
+    """The weakest penalty last, and a NaN member under vmap is NaN alone."""
+    x, y, _ = problem("logistic")
+    xs = np.stack([np.float32(x), np.where(np.eye(40, 3) == 1, np.nan, np.float32(x))])
+    path = jax.jit(jax.vmap(lambda x: jl.glm_path(jl.losses.logistic, x, y, [0.0, 1.0, 0.1])))(xs)
+    assert status(path) == [Status.CONVERGED] * 3 + [Status.NONFINITE_INPUT] * 3
+    alone = jl.logistic_regression(xs[0], y, 0.1)
+    np.testing.assert_allclose(path.params.w[0, 2], alone.params.w, rtol=1e-4)
+
+
+def probed(x, y, rows, l2s, loss, error):
+    """The protocol as a loop."""
+    fits = [jl.glm(loss, x[~rows], y[~rows], l2) for l2 in l2s]
+    outputs = [jl.predict(fit.params, x[rows]) for fit in fits]
+    scores = [np.mean(error(np.asarray(o), y[rows])) for o in outputs]
+    best = min(range(len(l2s)), key=lambda i: (scores[i], -l2s[i]))
+    return jl.glm(loss, x, y, l2s[best]), l2s[best], np.array(scores)
+
+
+def test_a_probe_is_the_protocol(x64):
+    x, y, _ = problem("softmax", n=120)
+    rows = np.arange(120) % 4 == 0
+    l2s = np.array([1e-4, 1.0, 1e-2, 100.0])
+    loss = jl.losses.softmax_cross_entropy
+    probe = jl.linear_probe(x, y, rows, l2s)
+    fit, l2, scores = probed(x, y, rows, l2s, loss, lambda o, y: o.argmax(1) != y)
+    np.testing.assert_allclose(probe.scores, scores)
+    assert probe.l2 == l2
+    np.testing.assert_allclose(probe.fit.params.w, fit.params.w, atol=1e-6)
+    same = jl.linear_probe(x, y, np.flatnonzero(rows), l2s, error=jl.losses.zero_one)
+    assert same.l2 == probe.l2
+
+
+def test_every_concept_has_its_own_penalty(x64):
+    x, y, _ = problem("logistic-3", n=120)
+    y[:, 2] = np.random.default_rng(0).integers(0, 2, 120)  # noise: a strong penalty is best
+    rows, l2s = np.arange(120) % 4 == 0, np.array([1e-4, 1e-2, 1.0])
+    loss = jl.losses.logistic
+
+    def error(o, y):
+        return np.logaddexp(0, o) - y * o
+
+    probe = jl.linear_probe(x, y, rows, l2s, loss=loss, error=loss)
+    for concept in range(3):
+        fit, l2, scores = probed(x, y[:, concept], rows, l2s, loss, error)
+        np.testing.assert_allclose(probe.scores[:, concept], scores, rtol=1e-6)
+        assert probe.l2[concept] == l2
+        np.testing.assert_allclose(probe.fit.params.w[concept], fit.params.w, atol=1e-6)
+    assert len(set(np.array(probe.l2))) > 1
+
+
+def test_a_probe_has_45_values_of_c_and_takes_weights():
+    x, y, weight = problem("logistic", n=60)
+    rows = np.arange(60) >= 40
+    weight[50], x[50] = 0, np.nan
+    probe = jl.linear_probe(np.float32(x), y, rows, loss=jl.losses.logistic, weight=weight)
+    assert probe.scores.shape == (45,) and np.isfinite(probe.scores).all()
+    total = weight[~rows].sum()
+    assert 1 / (1e5 * total) * 0.99 <= probe.l2 <= 1 / (1e-6 * total) * 1.01
+    assert status(probe.fit) == [Status.CONVERGED]
+
+
+@pytest.mark.parametrize("rows", [np.ones(40, bool), np.zeros(40, bool), np.ones(39, bool), [40]])
+def test_rows_that_cannot_choose_are_refused(rows):
+    x, y, _ = problem("logistic")
+    with pytest.raises(ValueError, match="held_out has shape"):
+        jl.linear_probe(x, y, rows, loss=jl.losses.logistic)
+
+
 # ------------------------------------------------------------------ derivatives
 
 
-@pytest.mark.parametrize("name", ["softmax", "poisson"])
+@pytest.mark.parametrize("name", ["softmax", "logistic", "poisson"])
 def test_derivatives_of_both_orders_equal_differences(name, x64):
-    """With respect to x, weight, l2 and, of one loss, the offset, along a direction."""
+    """With respect to x, weight, l2 and, of one loss, the offset."""
     x, y, weight = problem(name, n=12, seed=2)
     assert name != "softmax" or set(y) == {0, 1, 2}  # or there is no optimum
-    extra = {"classes": 3} if name == "softmax" else {}
+
+    def params(x, weight, l2, *offset):
+        named = {"offset": offset[0]} if offset else {}
+        named |= {"classes": 3} if name == "softmax" else {}
+        return CASES[name].fit(x, y, l2, weight=weight, **named).params
+
     offsets = [np.linspace(-1, 1, 12)] if name == "poisson" else []
-
-    @jax.jit
-    def total(x, weight, l2, *offset):
-        named = {"offset": offset[0]} if offset else extra
-        params = CASES[name].fit(x, y, l2, weight=weight, **named).params
-        return jnp.sum(jnp.sin(params.w)) + jnp.sum(jnp.cos(params.b))
-
-    point = [x, weight, np.float64(0.1), *offsets]
-    rng = np.random.default_rng(5)
-    directions = [rng.normal(size=np.shape(part)) / 10 for part in point]
-
-    def along(t):
-        return total(*(p + t * v for p, v in zip(point, directions, strict=True)))
-
-    step = 1e-4
-    first = (along(step) - along(-step)) / (2 * step)
-    slopes = jax.jit(jax.grad(total, argnums=tuple(range(len(point)))))(*point)
-    backward = sum(np.vdot(a, b) for a, b in zip(slopes, directions, strict=True))
-    assert backward == pytest.approx(float(first), rel=1e-5)
-    assert float(jax.jvp(along, (0.0,), (1.0,))[1]) == pytest.approx(float(first), rel=1e-5)
-    second = (along(step) - 2 * along(0.0) + along(-step)) / step**2
-    assert float(jax.jit(jax.grad(jax.grad(along)))(0.0)) == pytest.approx(float(second), rel=1e-3)
+    assert_derivatives(params, [x, weight, 0.1, *offsets])
 
 
 def test_vmap_of_grad_is_every_grad():
     x, y, _ = problem("logistic")
-    slope = jax.grad(lambda l2: jnp.sum(jl.logistic_regression(x, y, l2).params.w))
+    slope = jax.jit(jax.grad(lambda l2: jnp.sum(jl.logistic_regression(x, y, l2).params.w)))
     l2s = jnp.array([0.01, 0.1, 1.0])
     np.testing.assert_allclose(jax.vmap(slope)(l2s), [slope(l2) for l2 in l2s], rtol=1e-3)

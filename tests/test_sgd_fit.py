@@ -22,6 +22,7 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(N, D)).astype(np.float32)
 LABELS = rng.integers(0, K, N).astype(np.int32)
 Y = (X @ np.arange(D) + 1).astype(np.float32)
+ONES = np.ones(N, np.float32)
 KEY = jax.random.key(7)
 HYPER = {"key": KEY, "lr": 0.1, "batch_size": 8, "epochs": 3}
 
@@ -92,8 +93,13 @@ def test_the_loop_of_the_chapter_is_the_same_run():
     assert_close(fit.params, params, 1e-6)
 
 
-@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
-def test_every_loss_goes_down(case):
+KINDS = ("squared_error-3", "softmax-distributions", "logistic-1", "poisson-3", "hinge-1")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in LOSSES if case.name in KINDS], ids=lambda case: case.name
+)
+def test_every_kind_of_loss_goes_down(case):
     y = case.targets(np.random.default_rng(1), N, case.outputs)
     y = y if y.dtype == np.int32 else y.astype(np.float32)
     fit = jl.sgd_fit(case.loss, X, y, key=KEY, lr=0.02, batch_size=8, epochs=20)
@@ -351,9 +357,9 @@ def test_vmap_over_data_sets_with_one_bad_one():
 @pytest.mark.parametrize(
     ("x", "y", "weight"),
     [
-        (np.where(np.arange(N)[:, None] == 3, np.inf, X), LABELS, None),
-        (X, np.where(np.arange(N) == 3, K, LABELS), None),
-        (X, np.where(np.arange(N) == 3, -1, LABELS), None),
+        (np.where(np.arange(N)[:, None] == 3, np.inf, X), LABELS, ONES),
+        (X, np.where(np.arange(N) == 3, K, LABELS), ONES),
+        (X, np.where(np.arange(N) == 3, -1, LABELS), ONES),
         (X, LABELS, np.full(N, -1.0, np.float32)),
         (X, LABELS, np.zeros(N, np.float32)),
         (X, LABELS, np.full(N, np.nan, np.float32)),
@@ -361,11 +367,12 @@ def test_vmap_over_data_sets_with_one_bad_one():
     ids=["inf", "label-k", "label--1", "negative", "all-zero", "nan-weight"],
 )
 def test_bad_values_under_jit_are_a_status(x, y, weight):
-    @jax.jit
-    def run(x, y, weight):
-        return jl.sgd_fit(SOFTMAX, x, y, **HYPER, weight=weight, outputs=K).report.status
+    assert _status_under_jit(x, y, weight) == Status.NONFINITE_INPUT
 
-    assert run(x, y, weight) == Status.NONFINITE_INPUT
+
+@jax.jit
+def _status_under_jit(x, y, weight):
+    return jl.sgd_fit(SOFTMAX, x, y, **HYPER, weight=weight, outputs=K).report.status
 
 
 def test_divergence_is_a_status():
