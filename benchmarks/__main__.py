@@ -4,9 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import exact_fits, report, sgd_epoch
+from benchmarks import convex_fits, exact_fits, report, sgd_epoch
 
-QUESTIONS = {"sgd_epoch": sgd_epoch.answer, "exact_fits": exact_fits.answer}
+QUESTIONS = {
+    "sgd_epoch": sgd_epoch.answer,
+    "exact_fits": exact_fits.answer,
+    "convex_fits": convex_fits.answer,
+}
 
 
 def parser() -> argparse.ArgumentParser:

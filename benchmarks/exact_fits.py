@@ -7,65 +7,29 @@ rival that loops is timed on a part of its loop, evenly spread, and scaled: its 
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 import jaxlinear as jl
-from benchmarks import exact_rivals, float64, harness, machine, peak_memory, sgd_epoch
-from benchmarks.exact_rivals import on_jax, rivals
+from benchmarks import exact_rivals, float64, machine, peak_memory, sgd_epoch, tasks
 from benchmarks.harness import Rival
+from benchmarks.libraries import on_jax, rivals
+from benchmarks.tasks import Task, shape_of
 
-DIGITS, SAME = "correct digits", "same choice, %"
-
-
-class Task(NamedTuple):
-    """One table: its rivals, the reference first, and the check of their answers."""
-
-    title: str
-    unit: str
-    rivals: list[Rival]
-    check: Callable
-    settings: dict
-    column: str = DIGITS
-    notes: Callable[[], dict] = dict
+SAME = "same choice, %"
 
 
 def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     """One table for each of ``TASKS``; ``fast`` is a smoke test on small data."""
-    tables = []
-    for make in TASKS:
-        say(make.__name__)
-        tables.append(table(make(directory, fast), 1 if fast else rounds, fast, say))
-    return {
-        "question": "exact_fits",
-        "tables": tables,
-        "machine": machine.describe(**({"size": 256, "megabytes": 16} if fast else {})),
-    }
-
-
-def table(task: Task, rounds: int, fast: bool, say) -> dict:
-    """Prove, time, and describe."""
-    rows = harness.compare(
-        task.rivals, task.check, rounds=rounds, trials=max(1, rounds // 3), say=say
-    )
-    return {
-        "title": f"{task.title}, float32" + (" (smoke test)" if fast else ""),
-        "settings": task.settings,
-        "unit": task.unit,
-        "reference": task.rivals[0].name,
-        "column": task.column,
-        "rows": [row._asdict() for row in rows],
-        "notes": task.notes(),
-    }
+    return tasks.answer("exact_fits", TASKS, directory, fast, rounds, say)
 
 
 def least_squares(directory, fast: bool) -> Task:
     x, y = tall(fast)
     data, tolerance = on_jax(x, y), 1e-3
     return Task(
-        f"Least squares, {_shape(x)}",
+        f"Least squares, {shape_of(x)}",
         "fit",
         [
             Rival("jaxlinear, `least_squares`", lambda: jl.least_squares(*data).params),
@@ -90,7 +54,7 @@ def ridge(directory, fast: bool, intercept: bool = True) -> Task:
     data, l2, tolerance = on_jax(x, y), 1e-4, 1e-3
     said = "" if intercept else "intercept=False"
     return Task(
-        f"Ridge{'' if intercept else ' without intercept'}, {_shape(x)}, l2 = {l2:g}",
+        f"Ridge{'' if intercept else ' without intercept'}, {shape_of(x)}, l2 = {l2:g}",
         "fit",
         [
             Rival(
@@ -123,7 +87,7 @@ def ridge_path(directory, fast: bool) -> Task:
     part = l2s[::every]
     data, made = on_jax(x, y), float64.moments(x, y)
     return Task(
-        f"Ridge at {len(l2s)} penalties, Fashion-MNIST, {_shape(x)}, {y.shape[1]} targets",
+        f"Ridge at {len(l2s)} penalties, Fashion-MNIST, {shape_of(x)}, {y.shape[1]} targets",
         "path",
         [
             Rival("jaxlinear, `ridge_path`", lambda: jl.ridge_path(*data, l2s).params),
@@ -155,7 +119,7 @@ def leave_one_out(directory, fast: bool) -> Task:
         )
 
     return Task(
-        f"Leave-one-out choice among {len(l2s)} penalties, Fashion-MNIST, {_shape(x)}, "
+        f"Leave-one-out choice among {len(l2s)} penalties, Fashion-MNIST, {shape_of(x)}, "
         f"{y.shape[1]} targets",
         "choice",
         [
@@ -177,7 +141,7 @@ def many_problems(directory, fast: bool) -> Task:
     one = jax.jit(lambda x, y: jl.ridge(x, y, l2).params)
     all_at_once = jax.jit(jax.vmap(one))
     return Task(
-        f"{len(x):,} problems of {_shape(x[0])}, l2 = {l2:g}",
+        f"{len(x):,} problems of {shape_of(x[0])}, l2 = {l2:g}",
         f"{len(x):,} fits",
         [
             Rival("jaxlinear, `jit(vmap(ridge))`", lambda: all_at_once(*data)),
@@ -216,7 +180,7 @@ def many_targets(directory, fast: bool) -> Task:
     ways = {"jaxlinear": "jaxlinear_choice", "himalaya": "himalaya_choice"}
     return Task(
         f"{folds}-fold choice among {len(l2s)} penalties for each of {targets:,} targets, "
-        f"{_shape(x)}",
+        f"{shape_of(x)}",
         "choice",
         [
             Rival(
@@ -372,7 +336,3 @@ def nearest(l2s, l2) -> np.ndarray:
     """The position of l2 in l2s, whatever it has been rounded or scaled by on the way."""
     l2 = np.asarray(l2, np.float64)
     return np.argmin(np.abs(np.log(l2[..., None] / l2s)), axis=-1)
-
-
-def _shape(x) -> str:
-    return f"{len(x):,} \N{MULTIPLICATION SIGN} {x.shape[1]}"

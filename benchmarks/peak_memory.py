@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks import exact_rivals
+from benchmarks import exact_rivals, libraries
 
 STATUS = Path("/proc/self/status")
 
@@ -40,11 +40,11 @@ def _in_fresh_process(way: str, arrays: Sequence[np.ndarray], number: int) -> fl
 
 def of_call(way: str, folder: str, number: int) -> float:
     """Megabytes that the peak of this process grows by."""
-    exact_rivals.import_libraries()
+    libraries.import_libraries()
     run = getattr(exact_rivals, way)
     arrays = [np.load(path) for path in sorted(Path(folder).glob("*.npy"))]
     if way.startswith("jaxlinear"):
-        arrays = exact_rivals.on_jax(*arrays)
+        arrays = libraries.on_jax(*arrays)
     before = _peak()
     jax.block_until_ready(run(*arrays, number))
     return _peak() - before

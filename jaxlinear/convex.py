@@ -272,6 +272,7 @@ def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
 @functools.partial(jax.jit, static_argnums=0)
 def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     batch, offset, tol, sound = data
+    tol, start = jax.lax.stop_gradient((tol, start))
     shape = start.b.shape
     of_model = () if setting.separate else shape
     loss = of_vector(setting.loss, of_model)
@@ -287,11 +288,11 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     each = problem._replace(
         y=jax.tree.map(jnp.transpose, problem.y), penalty=problem.penalty[:, None]
     )
-    state, prepared = newton.minimise_each(told, each, theta[:, None])
+    of_each = curvature.Problem(None, 0, None, 0)
+    minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0), (0, None))
+    state, prepared = minimise(each, theta[:, None])
     finish = functools.partial(_finish, setting, of_model)
-    axes = (
-        Batch(None, 1, None), 0, None, None, None, None, curvature.Problem(None, 0, None, 0), 0,
-    )  # fmt: skip
+    axes = (Batch(None, 1, None), 0, None, None, None, None, of_each, 0)
     l2 = jnp.broadcast_to(l2, shape)
     return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state)
 

@@ -21,6 +21,7 @@ from jaxlinear.objective import blank_absent, weighted_mean
 from jaxlinear.types import Batch, Linear
 
 _TRIALS = 40
+_BLOCK = 32  # models that take steps together, at least
 
 
 class Units(NamedTuple):
@@ -124,53 +125,85 @@ class State(NamedTuple):
 def minimise(setting: Setting, problem: Problem, theta) -> tuple[State, Any]:
     """From θ until a step promises less than ``tol`` of the objective, or makes nothing less.
 
-    Also returns what the form of the curvature was prepared with.
+    Also returns what the form of the curvature was prepared with. Under ``vmap`` a model that is
+    done makes room for another, so that the slowest do not hold up the rest; what is made of x
+    alone is made once where all share x.
     """
-    prepared = setting.form.prepare(problem)
 
-    def advance(carry):
-        clock, state = carry
-        return clock + 1, _advance(setting, prepared, problem, state, clock)
-
-    start = jnp.int32(0), _start(setting, prepared, problem, theta)
-    _, state = jax.lax.while_loop(lambda carry: _unfinished(setting, carry[1]), advance, start)
-    return state, prepared
-
-
-def minimise_each(
-    setting: Setting, problem: Problem, theta: Float[Array, "m k p"]
-) -> tuple[State, Any]:
-    """``minimise`` for m models that share x and weights: y and the penalty have a leading axis.
-
-    The slowest eighth goes on among itself, so that it does not hold up the others.
-    """
-    prepared = setting.form.prepare(problem)
-    axes = Problem(None, 0, None, 0)
-
-    def until(few: int, problem: Problem, clock, state: State):
-        step = functools.partial(_advance, setting, prepared)
-        step = jax.vmap(step, in_axes=(axes, 0, None, 0))
+    @jax.custom_batching.custom_vmap
+    def solve(problem, tol, theta):
+        told = setting._replace(tol=tol)
+        prepared = told.form.prepare(problem)
 
         def advance(carry):
             clock, state = carry
-            return clock + 1, step(problem, state, clock, _unfinished(setting, state))
+            return clock + 1, _advance(told, prepared, problem, state, clock)
 
-        def unfinished(carry):
-            return jnp.sum(_unfinished(setting, carry[1])) > few
-
-        return jax.lax.while_loop(unfinished, advance, (clock, state))
-
-    start = jax.vmap(functools.partial(_start, setting, prepared), in_axes=(axes, 0))
-    few = len(theta) // 8
-    clock, state = until(few, problem, jnp.int32(0), start(problem, theta))
-    if not few:
+        start = jnp.int32(0), _start(told, prepared, problem, theta)
+        _, state = jax.lax.while_loop(lambda carry: _unfinished(told, carry[1]), advance, start)
         return state, prepared
-    slow = jnp.nonzero(_unfinished(setting, state), size=few, fill_value=0)[0]
-    part, y = jax.tree.map(lambda leaf: leaf[slow], (state, problem.y))
-    rest = problem._replace(y=y, penalty=problem.penalty[slow])
-    _, part = until(0, rest, clock, part)
-    state = jax.tree.map(lambda whole, some: whole.at[slow].set(some), state, part)
-    return state, prepared
+
+    solve.def_vmap(functools.partial(_minimise_many, setting))
+    return solve(problem, setting.tol, theta)
+
+
+def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta):
+    """``minimise`` for the leaves with a leading axis, those that are ``batched``.
+
+    A block of models takes steps until half of them are done; then others take their places.
+    """
+    of_problem, of_tol, of_theta = batched
+    shares_x = not (of_problem.x or of_problem.share)
+    if not of_theta:
+        theta = jnp.broadcast_to(theta, (models, *theta.shape))
+    if shares_x:  # of the penalties one will do: a form needs to know their size
+        penalty = problem.penalty[0] if of_problem.penalty else problem.penalty
+        prepared = setting.form.prepare(problem._replace(penalty=penalty))
+    else:
+        prepared = jax.vmap(setting.form.prepare, (jax.tree.map(_axis, of_problem),))(problem)
+    given = problem, tol, prepared
+    of_given = of_problem, of_tol, jax.tree.map(lambda _: not shares_x, prepared)
+    axes = jax.tree.map(_axis, of_given)
+    size = max(models // 8, min(models, _BLOCK))
+
+    def start(given, theta):
+        problem, tol, prepared = given
+        return _start(setting._replace(tol=tol), prepared, problem, theta)
+
+    def unfinished(state: State, tol):
+        return _unfinished(setting._replace(tol=tol), state)
+
+    def step(given, state: State, clock):
+        problem, tol, prepared = given
+        told = setting._replace(tol=tol)
+        return _advance(told, prepared, problem, state, clock, _unfinished(told, state))
+
+    def run(state: State) -> State:
+        """Steps of a block: models that are not done, and then others, which stay."""
+        rows = jax.lax.top_k(unfinished(state, tol).astype(jnp.int32), size)[1]
+        some = jax.tree.map(lambda leaf, own: leaf[rows] if own else leaf, given, of_given)
+        part = jax.tree.map(lambda leaf: leaf[rows], state)
+
+        def advance(carry):
+            clock, part = carry
+            return clock + 1, jax.vmap(step, (axes, 0, None))(some, part, clock)
+
+        def busy(carry):
+            return jnp.sum(unfinished(carry[1], some[1])) > enough
+
+        enough = jnp.sum(unfinished(part, some[1])) // 2 if size < models else 0
+        clock, part = jax.lax.while_loop(busy, advance, (jnp.int32(0), part))
+        steps = jax.tree.map(lambda ring: jnp.roll(ring, -clock, axis=1), part.steps)
+        part = part._replace(steps=steps)  # the newest last, where a clock at 0 expects it
+        return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
+
+    state = jax.vmap(start, (axes, 0))(given, theta)
+    state = jax.lax.while_loop(lambda state: jnp.any(unfinished(state, tol)), run, state)
+    return (state, prepared), (jax.tree.map(lambda _: True, state), of_given[2])
+
+
+def _axis(of_model: bool) -> int | None:
+    return 0 if of_model else None
 
 
 def _or_zero(loss: Callable, problem: Problem, theta):

@@ -16,6 +16,7 @@ from benchmarks import (
     first_call,
     float64,
     harness,
+    libraries,
     machine,
     peak_memory,
     report,
@@ -393,8 +394,8 @@ def test_wrong_choices_for_many_targets_are_refused():
 
 
 def test_without_its_package_a_rival_is_one_row_that_says_so(monkeypatch):
-    monkeypatch.setattr(exact_rivals.importlib.util, "find_spec", lambda name: None)
-    (rival,) = exact_rivals.rivals("scikit-learn", lambda: 1, needs=["sklearn"], threads=[1, 2])
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
+    (rival,) = libraries.rivals("scikit-learn", lambda: 1, needs=["sklearn"], threads=[1, 2])
     (row,) = harness.compare([rival], right)
     assert row.error == "ImportError: scikit-learn is not installed"
 
@@ -423,7 +424,7 @@ def test_smoke_of_the_exact_fits(monkeypatch):
     monkeypatch.setattr(jl, "least_squares", textbook)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(peak_memory, "measure", lambda *_: {})
-    result = exact_rivals._with_threads(
+    result = libraries._with_threads(
         1, lambda: exact_fits.answer(fast=True, say=lambda message: None)
     )
     json.dumps(result)

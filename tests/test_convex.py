@@ -13,7 +13,7 @@ import pytest
 from differences import assert_derivatives
 
 import jaxlinear as jl
-from jaxlinear import curvature
+from jaxlinear import curvature, newton
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "glm"
 Status = jl.Status
@@ -493,6 +493,22 @@ def test_jit_equals_eager_and_vmap_equals_a_loop():
         assert many.report.steps[i] == alone.report.steps
 
 
+@pytest.mark.parametrize("form", ["exact", "shared"])
+def test_blocks_of_models_are_as_many_fits(form, monkeypatch):
+    """Of problems with an x of their own, and a form that remembers steps."""
+    monkeypatch.setattr(newton, "_BLOCK", 3)
+    monkeypatch.setattr(curvature, "choose", lambda *sizes: FORMS[form])
+    problems = [problem("logistic", seed=seed)[:2] for seed in range(8)]
+    x, y = (np.stack(part).astype(np.float32) for part in zip(*problems, strict=True))
+    l2 = np.float32(np.geomspace(1e-4, 10, 8))
+    many = jax.jit(jax.vmap(jl.logistic_regression))(x, y, l2)
+    assert len(set(np.array(many.report.steps))) > 2
+    for i in (0, 3, 7):
+        alone = jl.logistic_regression(x[i], y[i], l2[i])
+        np.testing.assert_allclose(many.params.w[i], alone.params.w, rtol=1e-3, atol=1e-5)
+        assert many.report.status[i] == alone.report.status
+
+
 def test_a_bad_member_leaves_the_others_as_they_are():
     x, y, _ = problem("logistic")
     xs, ys = np.stack([np.float32(x)] * 4), np.stack([np.float32(y)] * 4)
@@ -507,8 +523,9 @@ def test_a_bad_member_leaves_the_others_as_they_are():
     np.testing.assert_allclose(many.params.w[0], alone.params.w, rtol=1e-5)
 
 
-def test_many_labels_are_as_many_fits():
-    """So many that the slowest go on among themselves; one of them has no optimum."""
+def test_many_labels_are_as_many_fits(monkeypatch):
+    """Those that are done make room for others; one of them has no optimum."""
+    monkeypatch.setattr(newton, "_BLOCK", 4)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3)).astype(np.float32)
     o = x @ rng.normal(size=(3, 24)) * np.geomspace(0.1, 10, 24)

@@ -1,0 +1,47 @@
+"""Rivals of the convex fits: scikit-learn and cyanure, as a user of theirs would write it.
+
+Each gives ``Linear``, of one fit or stacked. l2 multiplies ½ ‖w‖² beside the mean loss, as in
+jaxlinear and cyanure; scikit-learn wants C = 1 / (l2 n).
+"""
+
+import warnings
+
+import numpy as np
+
+import jaxlinear as jl
+from benchmarks.float64 import stack
+
+
+def sklearn_logistic(x, y, l2, solver, tol) -> jl.Linear:
+    """Of two classes; softmax regression of more."""
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it stopped early is seen in its objective
+        model = LogisticRegression(C=1 / (l2 * len(x)), solver=solver, tol=tol, max_iter=10_000)
+        model.fit(x, y)
+    if len(model.classes_) == 2:
+        return jl.Linear(model.coef_[0], model.intercept_[0])
+    return jl.Linear(model.coef_, model.intercept_)
+
+
+def sklearn_labels(x, y, l2, solver, tol) -> jl.Linear:
+    """One fit for every column of y."""
+    return stack(sklearn_logistic(x, label, l2, solver, tol) for label in y.T)
+
+
+def sklearn_problems(x, y, l2, solver, tol) -> jl.Linear:
+    """One fit for every x (p, n, d) and y (p, n)."""
+    return stack(sklearn_logistic(*problem, l2, solver, tol) for problem in zip(x, y, strict=True))
+
+
+def cyanure_softmax(x, y, l2, tol) -> jl.Linear:
+    from cyanure.estimators import Classifier
+
+    model = Classifier(
+        loss="multiclass-logistic", penalty="l2", lambda_1=l2, fit_intercept=True, tol=tol,
+        max_iter=500, verbose=False,
+    )  # fmt: skip
+    model.fit(x, y)
+    w = np.asarray(model.coef_)
+    return jl.Linear(w if w.shape[1] == x.shape[1] else w.T, np.ravel(model.intercept_))

@@ -1,0 +1,59 @@
+"""One question of several tables: what a table is, and how it comes about."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from benchmarks import harness, machine
+from benchmarks.harness import Rival
+
+
+class Task(NamedTuple):
+    """One table: its rivals, the reference first, and the check of their answers.
+
+    ``rounds`` is the most that it may take, where a rival needs minutes.
+    """
+
+    title: str
+    unit: str
+    rivals: list[Rival]
+    check: Callable
+    settings: dict
+    column: str = "correct digits"
+    notes: Callable[[], dict] = dict
+    rounds: int = 100
+
+
+def answer(
+    question: str, tasks: Iterable[Callable], directory, fast: bool, rounds: int, say: Callable
+) -> dict:
+    """One table for each of ``tasks``, which are made of (directory, fast)."""
+    tables = []
+    for make in tasks:
+        say(make.__name__)
+        tables.append(table(make(directory, fast), 1 if fast else rounds, fast, say))
+    return {
+        "question": question,
+        "tables": tables,
+        "machine": machine.describe(**({"size": 256, "megabytes": 16} if fast else {})),
+    }
+
+
+def table(task: Task, rounds: int, fast: bool, say) -> dict:
+    """Prove, time, and describe."""
+    rounds = min(rounds, task.rounds)
+    rows = harness.compare(
+        task.rivals, task.check, rounds=rounds, trials=max(1, rounds // 3), say=say
+    )
+    return {
+        "title": f"{task.title}, float32" + (" (smoke test)" if fast else ""),
+        "settings": task.settings,
+        "unit": task.unit,
+        "reference": task.rivals[0].name,
+        "column": task.column,
+        "rows": [row._asdict() for row in rows],
+        "notes": task.notes(),
+    }
+
+
+def shape_of(x) -> str:
+    return f"{len(x):,} \N{MULTIPLICATION SIGN} {x.shape[1]}"
