@@ -40,29 +40,31 @@ def _table(table: dict) -> str:
     """
     rows = [Row(**row) for row in table["rows"]]
     reference = next((r for r in rows if r.name == table["reference"] and not r.error), None)
-    column = table.get("column")
-    head = f"| | ms per {table['unit']}, median (min) | times slower than jaxlinear |"
-    lines = [
-        f"**{table['title']}**",
-        "",
-        head + (f" {column} |" if column else ""),
-        "|---|--:|--:|" + ("--:|" if column else ""),
-    ]
+    heads = ["", f"ms per {table['unit']}, median (min)", "times slower than jaxlinear"]
+    first, column = table.get("first_calls", False), table.get("column")
+    heads += ["first call, ms"] * first + [column] * bool(column)
+    lines = [f"**{table['title']}**", "", _joined(heads), "|---|" + "--:|" * (len(heads) - 1)]
     order = sorted(rows, key=lambda row: (row is not reference, _speed(row)))
-    return "\n".join([*lines, *(_line(row, reference, bool(column)) for row in order)])
+    return "\n".join([*lines, *(_line(row, reference, first, bool(column)) for row in order)])
+
+
+def _joined(cells: list[str]) -> str:
+    return "".join(f"| {cell} " for cell in cells).replace("|  ", "| ") + "|"
 
 
 def _speed(row: Row) -> float:
     return float("inf") if row.error else row.median
 
 
-def _line(row: Row, reference: Row | None, checked: bool) -> str:
+def _line(row: Row, reference: Row | None, first: bool, checked: bool) -> str:
     name = ", ".join(filter(None, (row.name, row.variant)))
     if row.error:
-        return f"| {name} | {row.error.replace('|', '/')} | |" + (" |" if checked else "")
-    ratio = _ratio(row.median / reference.median) if reference else ""
-    line = f"| {name} | {_ms(row.median)} ({_ms(row.minimum)}) | {ratio} |"
-    return line + (f" {row.checked:g} |" if checked else "")
+        return _joined([name, row.error.replace("|", "/"), *[""] * (1 + first + checked)])
+    cells = [name, f"{_ms(row.median)} ({_ms(row.minimum)})"]
+    cells += [_ratio(row.median / reference.median) if reference else ""]
+    # Of a part of a loop the first call, which compiles, says nothing of the whole.
+    cells += [_ms(row.first) if row.work == 1 else ""] if first else []
+    return _joined(cells + ([f"{row.checked:g}"] if checked else []))
 
 
 def _ratio(slower: float) -> str:

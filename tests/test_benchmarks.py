@@ -11,6 +11,7 @@ import pytest
 import jaxlinear as jl
 from benchmarks import __main__ as main
 from benchmarks import (
+    convex_fits,
     exact_fits,
     exact_rivals,
     first_call,
@@ -201,6 +202,23 @@ def test_several_tables_of_one_result_share_a_machine_and_each_has_its_reference
     )
 
 
+def test_first_calls_are_shown_of_whole_runs():
+    rows = [
+        {"name": "jaxlinear", "seconds": [0.005], "first": 2.5, "checked": 1e-7},
+        {"name": "loop", "seconds": [0.005], "first": 2.5, "checked": 1e-7, "work": 0.1},
+        {"name": "failed", "error": "ImportError: no torch"},
+    ]
+    about = {"title": "One", "unit": "fit", "reference": "jaxlinear", "rows": rows}
+    assert report._table(about | {"column": "gap", "first_calls": True}) == (
+        "**One**\n\n"
+        "| | ms per fit, median (min) | times slower than jaxlinear | first call, ms | gap |\n"
+        "|---|--:|--:|--:|--:|\n"
+        "| jaxlinear | 5 (5) | 1.0 | 2500 | 1e-07 |\n"
+        "| loop | 50 (50) | 10.0 | | 1e-07 |\n"
+        "| failed | ImportError: no torch | | | |"
+    )
+
+
 def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, capsys):
     path = report.write(RESULT, tmp_path / "results")
     assert path.name == f"sgd_epoch-{machine.name()}.json"
@@ -217,7 +235,10 @@ def test_published_results_can_be_rendered():
 def test_an_unknown_question_is_refused(capsys):
     with pytest.raises(SystemExit):
         main.main(["sgd_epic"])
-    assert "got 'sgd_epic', expected sgd_epoch, exact_fits or table" in capsys.readouterr().err
+    assert (
+        "got 'sgd_epic', expected sgd_epoch, exact_fits, convex_fits or table"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_machine_is_described_without_names_of_hosts_or_paths():
@@ -427,12 +448,50 @@ def test_smoke_of_the_exact_fits(monkeypatch):
     result = libraries._with_threads(
         1, lambda: exact_fits.answer(fast=True, say=lambda message: None)
     )
+    assert_tables(result, 7)
+
+
+def assert_tables(result, number):
+    """Of rivals without an error, but for torch, and of numbers in all places."""
     json.dumps(result)
-    assert len(result["tables"]) == len(exact_fits.TASKS) == 7
+    assert len(result["tables"]) == number
     for table in result["tables"]:
         rows = [harness.Row(**row) for row in table["rows"]]
         assert rows[0].name == table["reference"] and len(rows) > 1
         assert [row.error for row in rows if "torch" not in row.name or TORCH] == [None] * len(rows)
         lines = report._table(table).splitlines()[4:]
-        assert lines[0].startswith(f"| {table['reference']} |") and "| 1.0 |" in lines[0]
+        assert lines[0].startswith(f"| {table['reference']}") and "| 1.0 |" in lines[0]
         assert all(float(line.split("|")[3]) > 0 and line.split("|")[4].strip() for line in lines)
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("sklearn", "cyanure"))),
+    reason="the rivals are scikit-learn and cyanure: pip install jaxlinear[benchmarks]",
+)
+def test_smoke_of_the_convex_fits(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    result = libraries._with_threads(
+        1, lambda: convex_fits.answer(fast=True, say=lambda message: None)
+    )
+    assert_tables(result, len(convex_fits.TASKS))
+
+
+def test_a_fit_above_the_optimum_is_refused():
+    check = convex_fits.within(1e-6, np.array([0.5, 0.5]), lambda params: params)
+    assert check(np.array([0.5, 0.5 * (1 + 5e-7)])) == 5e-7
+    with pytest.raises(ValueError, match=r"stopped 2\.0e-06 above the optimum, expected at most"):
+        check(np.array([0.5 * (1 + 2e-6), 0.5]))
+    with pytest.raises(ValueError, match="stopped nan above"):
+        check(np.array([np.nan, 0.5]))
+
+
+def test_the_optimum_in_float64_has_no_gradient():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60) * 1.0
+    least = float64.logistic_optimum(x, y, 0.01)
+    near = (jl.Linear(rng.normal(size=3) / 10, 0.1) for _ in range(20))
+    assert all(float64.logistic_objective(params, x, y, 0.01) > least for params in near)
+    stacked = jl.Linear(np.stack([np.zeros(3), np.ones(3)]), np.zeros(2))
+    two = float64.logistic_objective(stacked, x, np.stack([y, y], axis=1), 0.01)
+    assert two[0] == pytest.approx(np.log(2))
+    assert float64.softmax_objective(stacked, x, y.astype(int), 0.01) == pytest.approx(two[1])

@@ -544,8 +544,12 @@ def test_many_labels_are_as_many_fits(monkeypatch):
 def test_nothing_recompiles_for_other_numbers(compilations):
     x, y, weight = problem("logistic")
     for l2, tol in ((0.1, None), (0.2, 1e-5), (0.3, 1e-4)):
-        jl.logistic_regression(x, y, l2, weight=weight * l2, tol=tol)
+        fit = jl.logistic_regression(x, y, l2, weight=weight * l2, tol=tol)
     assert compilations("_solve") == 1
+    for fold in range(3):  # warm starts are one program more
+        weight = (np.arange(40) % 3 != fold) * 1.0
+        fit = jl.logistic_regression(x, y, 0.1, weight=weight, init=fit if fold else fit.params)
+    assert compilations("_solve") == 2
 
 
 def test_a_fit_is_a_start():
