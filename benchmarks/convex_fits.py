@@ -82,7 +82,7 @@ def digits(directory, fast: bool) -> Task:
         [
             Rival("jaxlinear, `softmax_regression`", lambda: fit(*data, l2)),
             *_by_scikit_learn(
-                x, y, l2, {"lbfgs": 1e-5, "newton-cg": 1e-4, "newton-cholesky": 1e-4}
+                x, y, l2, {"lbfgs": 1e-7, "newton-cg": 1e-5, "newton-cholesky": 1e-4}
             ),
         ],
         within(
@@ -119,7 +119,7 @@ def _binary(title: str, x, y, l2: float) -> Task:
         "fit",
         [
             Rival("jaxlinear, `logistic_regression`", lambda: fit(*data, l2)),
-            *_by_scikit_learn(x, y, l2, {"lbfgs": 1e-5, "newton-cholesky": 1e-4}),
+            *_by_scikit_learn(x, y, l2, {"lbfgs": 1e-5, "newton-cholesky": 1e-5}),
         ],
         within(
             limit, float64.logistic_optimum(x, y, l2),
@@ -153,7 +153,7 @@ def concepts(directory, fast: bool) -> Task:
             ),
             *[
                 rival
-                for solver, tol in {"lbfgs": 1e-6, "newton-cg": 1e-5}.items()
+                for solver, tol in {"lbfgs": 1e-7, "newton-cg": 1e-5}.items()
                 for rival in rivals(
                     "scikit-learn, loop over `LogisticRegression`",
                     lambda solver=solver, tol=tol: convex_rivals.sklearn_labels(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxlinear import factor
-from jaxlinear.factor import Factor, matmul
+from jaxlinear.factor import matmul
 
 _SAMPLE = 4096  # examples behind the block of one output, at least
 _COUPLED = 16384  # behind what couples the outputs
@@ -38,15 +38,16 @@ class Curvature(NamedTuple):
     """A form of H.
 
     ``prepare(problem)`` is made once, ``build(prepared, problem, loss, outputs)`` from the
-    Hessians of the losses there, and ``apply(prepared, built, g)`` is about H⁻¹ g. It is built at
-    every step where ``always``, else now and then. ``memory`` is the number of steps from which
-    L-BFGS learns what the form leaves out.
+    Hessians of the losses there, and ``apply(prepared, built, g)`` is about H⁻¹ g. ``due(clock,
+    ratio, last)`` says when to build it again: ``ratio`` is what it promises now, as a part of
+    what it promised one step ago, and ``last`` that this is little enough to end. ``memory`` is
+    the number of steps from which L-BFGS learns what the form leaves out.
     """
 
     prepare: Callable
     build: Callable
     apply: Callable
-    always: bool
+    due: Callable
     memory: int
 
 
@@ -70,7 +71,14 @@ def mean_of_diagonal(loss: Callable, problem: Problem, outputs) -> Float[Array, 
 # ------------------------------------------------------------------ exact
 
 
-def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> Factor:
+class _Root(NamedTuple):
+    """H = D L Lᵀ D, with ``inverse`` = diag(D⁻¹), 0 where H is."""
+
+    lower: Float[Array, "d d"]
+    inverse: Float[Array, " d"]
+
+
+def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> _Root:
     return _damped(hessian(problem, hessians(loss, problem, outputs)))
 
 
@@ -88,29 +96,48 @@ def hessian(problem: Problem, h: Float[Array, "n k k"]) -> Float[Array, "kp kp"]
     return matrix + jnp.diag(problem.penalty.reshape(-1))
 
 
-def _damped(matrix) -> Factor:
+def _damped(matrix) -> _Root:
     """A Cholesky factor of H with a little more on the diagonal, as little as makes it one."""
-    extra = jnp.diag(jnp.diagonal(matrix))
+    scale, empty = factor.unit_scale(jnp.diagonal(matrix))
+    inverse = jnp.where(empty, 0, 1 / scale)
+    unit = matrix * inverse[:, None] * inverse[None]
+    one = jnp.eye(len(matrix), dtype=matrix.dtype)
+    none = jnp.diag(empty.astype(matrix.dtype))
 
     def again(carry):
         damping, _ = carry
-        return 100 * damping, factor.cholesky(matrix + damping * extra)
+        lower = jnp.linalg.cholesky(unit + damping * one + none, symmetrize_input=False)
+        return 100 * damping, lower
 
     def unfit(carry):
-        return jnp.isinf(carry[1].error) & (carry[0] < 100)
+        return ~jnp.isfinite(carry[1][0, 0]) & (carry[0] < 100)  # all of a failed factor is NaN
 
-    shape = jax.eval_shape(factor.cholesky, matrix)
-    none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
     least = jnp.sqrt(jnp.finfo(matrix.dtype).eps).astype(matrix.dtype) / 4
-    start = least, none._replace(error=jnp.full_like(none.error, jnp.inf))
-    return jax.lax.while_loop(unfit, again, start)[1]
+    _, lower = jax.lax.while_loop(unfit, again, (least, jnp.nan * unit))
+    return _Root(lower, inverse)
 
 
-def _solve(prepared, built: Factor, g):
-    return factor.solve(built, g.reshape(1, -1)).reshape(g.shape)
+def _divided(lower, sides, *, transposed: bool = False):
+    """L⁻¹ or L⁻ᵀ times the columns of ``sides``."""
+    return jax.lax.linalg.triangular_solve(
+        lower, sides, left_side=True, lower=True, transpose_a=transposed
+    )
 
 
-exact = Curvature(lambda problem: None, _exactly, _solve, always=True, memory=0)
+def _solve(prepared, built: _Root, g):
+    """H⁻¹ g, and 0 where there is no factor."""
+    side = (g.reshape(-1) * built.inverse)[:, None]
+    inside = _divided(built.lower, _divided(built.lower, side), transposed=True)
+    result = (inside[:, 0] * built.inverse).reshape(g.shape)
+    return jnp.where(jnp.isfinite(result).all(), result, 0)
+
+
+def _slower(clock, ratio, last):
+    """Not while every step promises less than a tenth of the one before it: Newton's, once near."""
+    return last | ~((clock > 0) & (ratio < 0.1))
+
+
+exact = Curvature(lambda problem: None, _exactly, _solve, _slower, memory=0)
 
 
 # ------------------------------------------------------------------ sampled
@@ -173,7 +200,7 @@ def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outp
         rows = problem.x[index]
         matrix = _lifted(each * matmul(rows.T, rows) + jnp.diag(penalty))
         lower = jnp.linalg.cholesky(matrix)
-        inverse = jax.lax.linalg.triangular_solve(lower, one, left_side=True, lower=True)
+        inverse = _divided(lower, one)
         if prepared is None:
             return inverse, jnp.zeros((0, 0), h.dtype)
         # (Zᵀ B Z)⁻¹ for the block B = L Lᵀ.
@@ -190,7 +217,8 @@ def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outp
     index, each = _drawn(size, min(len(x), _COUPLED))
     drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
     coupled = _damped(hessian(problem._replace(x=x[index], penalty=weights), drawn))
-    coupling = matmul(coupled.vectors, coupled.vectors.T)
+    half = _divided(coupled.lower, jnp.diag(coupled.inverse))
+    coupling = matmul(half.T, half)
     alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
     coupling = coupling - alone.reshape(coupling.shape)
     return _Sampled(roots, coupling)
@@ -211,7 +239,12 @@ def _apply_blocks(prepared: _Directions | None, built: _Sampled, g):
     return result + matmul(coupled, prepared.basis.T)
 
 
-sampled = Curvature(_directions, _blocks, _apply_blocks, always=False, memory=15)
+def _now_and_then(clock, ratio, last):
+    """Often at first, when the curvature changes."""
+    return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
+
+
+sampled = Curvature(_directions, _blocks, _apply_blocks, _now_and_then, memory=15)
 
 
 # ------------------------------------------------------------------ shared
@@ -239,7 +272,7 @@ def _apply_scaled(prepared: _Spectrum, scale, g):
     return matmul(matmul(g, prepared.vectors) * scale[None], prepared.vectors.T)
 
 
-shared = Curvature(_spectrum, _scaled, _apply_scaled, always=False, memory=8)
+shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8)
 
 
 def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:

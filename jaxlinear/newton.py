@@ -258,10 +258,11 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     """One step, of a model that is ``active``; others stay."""
     form = setting.form
     build = functools.partial(_build, setting, prepared, problem)
-    if form.always:
-        built = build(state.outputs)
-    else:
-        built = factor.when(_due(clock), build, state.outputs, state.built)
+    promise = jnp.sum(form.apply(prepared, state.built, state.gradient) * state.gradient) / 2
+    # The last step is one of the Hessian there: it leaves the square of its own error.
+    last = promise <= setting.tol * state.size
+    due = form.due(clock, promise / state.gap, last)
+    built = factor.when(due, build, state.outputs, state.built)
     direction = -_inverse(form, prepared, built, state, clock)
     slope = jnp.sum(direction * state.gradient)
     change = matmul(problem.x, direction.T)
@@ -303,11 +304,6 @@ def _objective(problem: Problem, theta, total: Values):
     """The objective at θ and its gradient, from the values of the loss there."""
     value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
     return value, matmul(total.slopes.T, problem.x) + problem.penalty * theta
-
-
-def _due(clock):
-    """Often at first, when the curvature changes."""
-    return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
 
 
 def _inverse(form: Curvature, prepared, built, state: State, clock):
@@ -365,7 +361,7 @@ def _line_search(loss: Callable, problem: Problem, state: State, direction, chan
     least = jnp.sum(penalty * jnp.square(state.theta)) / 2
     first = jnp.sum(penalty * state.theta * direction)
     second = jnp.sum(penalty * jnp.square(direction))
-    noise = 4 * jnp.finfo(slope.dtype).eps * state.size
+    noise = 16 * jnp.finfo(slope.dtype).eps * state.size
 
     def trial(last: _Trial) -> _Trial:
         t, low, slope_low, high, number, *_ = last
@@ -434,8 +430,12 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
 
 
 def _conjugate_gradients(hessian: Callable, precondition: Callable, side, most: int = 500):
-    """The root of H z = side, to the rounding of the dtype or ``most`` products."""
-    tiny = jnp.square(8 * jnp.finfo(side.dtype).eps)
+    """The root of H z = side, as far as rounding allows or with ``most`` products.
+
+    Where H has no curvature, as along what all classes share, the damping of the factor, √eps,
+    divides the square of a rounding: below that, steps follow noise.
+    """
+    tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5
 
     def advance(carry):
         z, r, p, now, number = carry
