@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jaxlinear import _checks, curvature, gram, implicit, losses, newton
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
-from jaxlinear.objective import of_vector, stationarity, with_offset
+from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 _MOST = 300
@@ -277,11 +277,10 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     of_model = () if setting.separate else shape
     loss = of_vector(setting.loss, of_model)
     told = newton.Setting(loss, setting.form, tol, setting.most, setting.warm)
-    batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+    batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
     problem, units = newton.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
-    flat = Linear(start.w.reshape(start.b.size, -1), start.b.reshape(-1))
-    theta = newton.scaled(flat, units, setting.intercept)
+    theta = newton.scaled(newton.rows(start), units, setting.intercept)
     if not setting.separate:
         state, prepared = newton.minimise(told, problem, theta)
         return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state)
@@ -315,9 +314,8 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
 
 
 def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:
-    flat = Linear(g.w.reshape(known.problem.penalty.shape[0], -1), g.b.reshape(-1))
     loss = of_vector(setting.loss, shape)
-    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, flat)
+    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, newton.rows(g))
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 

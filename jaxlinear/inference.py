@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxlinear import _checks, curvature, exact, factor, gram, losses, newton, residual
 from jaxlinear.factor import matmul
-from jaxlinear.objective import of_vector
+from jaxlinear.objective import of_vector, with_target
 from jaxlinear.types import Batch, Linear
 
 
@@ -65,8 +65,7 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     made = made if intercept else gram.uncentred(made)
     inverse = exact.factor_of(batch, made, jnp.zeros_like(made.weight))
     root = inverse.vectors
-    d = len(root)
-    rows = Linear(params.w.reshape(-1, d), params.b.reshape(-1))
+    rows = newton.rows(params)
     sides = batch._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
     squares = residual.normal(sides, rows, zero, made.mean_x).squares.reshape(made.yy.shape)
@@ -140,7 +139,7 @@ def of_glm(
     params = _checks.parameters(params, "params", shape, batch.x)
     if dispersion is not None:
         dispersion = _checks.number(dispersion, "dispersion", dtype)
-    batch = batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+    batch = with_target(batch, offset)
     return jax.lax.stop_gradient(_of_glm(loss, bool(intercept), batch, params, dispersion))
 
 
@@ -157,21 +156,21 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispe
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
     problem, units = newton.standardised(batch, 0.0, intercept, params.b.size)
-    flat = Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
-    outputs = matmul(problem.x, newton.scaled(flat, units, intercept).T)
+    outputs = matmul(problem.x, newton.scaled(newton.rows(params), units, intercept).T)
     count = jnp.asarray(len(batch.x), outputs.dtype)
     count = count if batch.weight is None else jnp.sum(batch.weight)
 
     slopes = jax.vmap(jax.grad(of_outputs))(outputs, problem.y)
-    bends = jax.vmap(jax.hessian(of_outputs))(outputs, problem.y)
     if family and family.information:
         bends = jax.vmap(lambda o: jnp.diag(family.information(o)))(outputs)
+    else:
+        bends = jax.vmap(jax.hessian(of_outputs))(outputs, problem.y)
     matrix = curvature.hessian(problem, problem.share[:, None, None] * bends)
     inverse = factor.from_eigenvalues(matrix)
     freedom = count - inverse.rank
 
     phi = family.dispersion if dispersion is None and family else dispersion
-    if phi is None and len(flat.b) == 1:
+    if phi is None and params.b.size == 1:
         pearson = jnp.square(slopes[:, 0]) / jnp.where(bends > 0, bends, jnp.nan)[:, 0, 0]
         phi = count / freedom * jnp.sum(jnp.where(problem.share > 0, problem.share * pearson, 0))
     phi = jnp.asarray(1.0 if phi is None else phi, outputs.dtype)

@@ -55,6 +55,11 @@ def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Probl
     return Problem(columns, batch.y, share, penalty), Units(center, scale)
 
 
+def rows(params: Linear) -> Linear:
+    """Parameters as w (k, d) and b (k,), with k = 1 where there is one output."""
+    return Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
+
+
 def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linear:
     """The parameters of the columns as they came: linear in θ."""
     d = len(units.scale)

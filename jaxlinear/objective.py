@@ -50,6 +50,11 @@ def stationarity(loss: Callable, intercept: bool, params, data):
     return gradient if intercept else gradient._replace(b=params.b)
 
 
+def with_target(batch: Batch, offset) -> Batch:
+    """The batch with the target that ``with_offset`` expects."""
+    return batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+
+
 def with_offset(loss: Callable) -> Callable:
     """``loss(o, target)`` whose target is a tuple of y and, where there is one, an offset of o."""
 
