@@ -1,10 +1,11 @@
-"""The curvature of a convex objective, in three forms that a machine can afford.
+"""The curvature of a convex objective, in four forms that a machine can afford.
 
 H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
-outputs. ``exact`` is H itself, for few coefficients. ``sampled`` stands for H where there are
-thousands: every block of one output from the examples that matter most to it, and what couples
-the outputs in the directions in which x varies most. ``shared`` has one eigendecomposition of
-x for thousands of models. The last two precondition: they need not be right, only near.
+outputs. ``exact`` is H itself, for few coefficients. ``alike`` has one inverse for all outputs,
+which products with H correct. ``sampled`` stands for H where such a product takes long: every
+block of one output from the examples that matter most to it, and what couples the outputs in the
+directions in which x varies most. ``shared`` has one eigendecomposition of x for thousands of
+models. All but the first precondition: they need not be right, only near.
 """
 
 from collections.abc import Callable
@@ -40,15 +41,17 @@ class Curvature(NamedTuple):
     ``prepare(problem)`` is made once, ``build(prepared, problem, loss, outputs)`` from the
     Hessians of the losses there, and ``apply(prepared, built, g)`` is about H⁻¹ g. ``due(clock,
     ratio, last)`` says when to build it again: ``ratio`` is what it promises now, as a part of
-    what it promised one step ago, and ``last`` that this is little enough to end. ``memory`` is
-    the number of steps from which L-BFGS learns what the form leaves out.
+    what it promised one step ago, and ``last`` that this is little enough to end. What the form
+    leaves out is learned from ``memory`` steps by L-BFGS, or for every step anew from so many
+    ``products`` with H, at most, by conjugate gradients.
     """
 
     prepare: Callable
     build: Callable
     apply: Callable
     due: Callable
-    memory: int
+    memory: int = 0
+    products: int = 0
 
 
 def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
@@ -137,7 +140,31 @@ def _slower(clock, ratio, last):
     return last | ~((clock > 0) & (ratio < 0.1))
 
 
-exact = Curvature(lambda problem: None, _exactly, _solve, _slower, memory=0)
+exact = Curvature(lambda problem: None, _exactly, _solve, _slower)
+
+
+# ------------------------------------------------------------------ alike
+
+
+def _gram(problem: Problem) -> Float[Array, "p p"]:
+    return matmul((problem.share[:, None] * problem.x).T, problem.x)
+
+
+def _inverse_of_all(gram, problem: Problem, loss: Callable, outputs) -> Float[Array, "p p"]:
+    """One inverse for all outputs: the mean curvature of the losses takes the place of each."""
+    size = mean_of_diagonal(loss, problem, outputs)
+    root = _damped(size * gram + jnp.diag(jnp.mean(problem.penalty, axis=0)))
+    half = _divided(root.lower, jnp.diag(root.inverse))
+    return matmul(half.T, half)
+
+
+alike = Curvature(
+    _gram,
+    _inverse_of_all,
+    lambda gram, inverse, g: matmul(g, inverse),
+    lambda clock, ratio, last: clock == 0,
+    products=100,
+)
 
 
 # ------------------------------------------------------------------ sampled
@@ -256,8 +283,7 @@ class _Spectrum(NamedTuple):
 
 
 def _spectrum(problem: Problem) -> _Spectrum:
-    weighted = problem.share[:, None] * problem.x
-    return _Spectrum(*jnp.linalg.eigh(matmul(weighted.T, problem.x)))
+    return _Spectrum(*jnp.linalg.eigh(_gram(problem)))
 
 
 def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs):
@@ -278,8 +304,12 @@ shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8)
 def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:
     """The form for so many examples, outputs, columns, and models that share x."""
     pairs = outputs * (outputs + 1) // 2
+    coefficients = outputs * columns
     work = examples * columns**2 * pairs * models
-    if outputs * columns <= 1000 and work <= 3e9:
+    if coefficients <= (1000 if outputs == 1 else 100) and work <= 3e9:
         return exact
     room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
-    return sampled if models == 1 and room <= 1e8 else shared
+    if models > 1 or (outputs == 1 and room > 1e8):
+        return shared
+    slow = examples * coefficients > 1e8  # a product with H
+    return sampled if outputs == 1 or (slow and room <= 1e8) else alike

@@ -268,7 +268,12 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     last = promise <= setting.tol * state.size
     due = form.due(clock, promise / state.gap, last)
     built = factor.when(due, build, state.outputs, state.built)
-    direction = -_inverse(form, prepared, built, state, clock)
+    if form.products:
+        direction = -_newton_step(setting, prepared, problem, state, built)
+    else:
+        direction = -_inverse(form, prepared, built, state, clock)
+    # No curvature at all, as of Huber's loss where every residual is large.
+    direction = jnp.where(jnp.any(direction), direction, -state.gradient)
     slope = jnp.sum(direction * state.gradient)
     change = matmul(problem.x, direction.T)
     t, total, found = _line_search(setting.loss, problem, state, direction, change, slope)
@@ -309,6 +314,31 @@ def _objective(problem: Problem, theta, total: Values):
     """The objective at θ and its gradient, from the values of the loss there."""
     value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
     return value, matmul(total.slopes.T, problem.x) + problem.penalty * theta
+
+
+def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
+    """The product with H at these outputs."""
+    slopes = jax.linearize(lambda o: _values(loss, problem, o).slopes, outputs)[1]
+
+    def product(v):
+        return matmul(slopes(matmul(problem.x, v.T)).T, problem.x) + problem.penalty * v
+
+    return product
+
+
+def _newton_step(setting: Setting, prepared, problem: Problem, state: State, built):
+    """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
+
+    But not better than leaves what ends the iteration.
+    """
+    precondition = functools.partial(setting.form.apply, prepared, built)
+    hessian = _hessian(setting.loss, problem, state.outputs)
+    promise = jnp.sum(precondition(state.gradient) * state.gradient)
+    part = promise / state.size
+    within = jnp.clip(jnp.sqrt(part), 0.01 * setting.tol / part, 0.1)
+    return _conjugate_gradients(
+        hessian, precondition, state.gradient, within, setting.form.products
+    )
 
 
 def _inverse(form: Curvature, prepared, built, state: State, clock):
@@ -420,40 +450,36 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
     """H⁻¹ g in the columns as they came, by conjugate gradients with the form as preconditioner."""
     problem, units, outputs, prepared, built = known
 
-    def slopes(outputs):
-        return _values(loss, problem, outputs).slopes
-
-    def hessian(v):
-        _, change = jax.jvp(slopes, (outputs,), (matmul(problem.x, v.T),))
-        return matmul(change.T, problem.x) + problem.penalty * v
-
     to_params = functools.partial(unscaled, units=units, intercept=intercept)
     (side,) = jax.linear_transpose(to_params, jnp.zeros_like(problem.penalty))(g)
     precondition = functools.partial(form.apply, prepared, built)
-    params = to_params(_conjugate_gradients(hessian, precondition, side))
+    # Where H has no curvature, as along what all classes share, the damping of the factor, √eps,
+    # divides the square of a rounding: below that, steps follow noise.
+    tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5
+    hessian = _hessian(loss, problem, outputs)
+    params = to_params(_conjugate_gradients(hessian, precondition, side, tiny, 500))
     return params if intercept else params._replace(b=g.b)
 
 
-def _conjugate_gradients(hessian: Callable, precondition: Callable, side, most: int = 500):
-    """The root of H z = side, as far as rounding allows or with ``most`` products.
+def _conjugate_gradients(hessian: Callable, precondition: Callable, side, within, most: int):
+    """About H⁻¹ side: r · P⁻¹ r is ``within`` of what it was, or ``most`` products were made.
 
-    Where H has no curvature, as along what all classes share, the damping of the factor, √eps,
-    divides the square of a rounding: below that, steps follow noise.
+    Along what has no curvature there is nothing to gain: it ends there.
     """
-    tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5
 
     def advance(carry):
         z, r, p, now, number = carry
         product = hessian(p)
-        length = now / jnp.sum(p * product)
+        curvature = jnp.sum(p * product)
+        length = jnp.where(curvature > 0, now / curvature, 0)
         z, r = z + length * p, r - length * product
         s = precondition(r)
         new = jnp.sum(r * s)
-        return z, r, s + new / now * p, new, number + 1
+        return z, r, s + new / now * p, new, jnp.where(curvature > 0, number + 1, most)
 
     def unfinished(carry):
         *_, now, number = carry
-        return (now > tiny * begin) & (number < most)
+        return (now > within * begin) & (number < most)
 
     s = precondition(side)
     begin = jnp.sum(side * s)

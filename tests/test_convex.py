@@ -286,12 +286,35 @@ def test_many_classes_need_no_room_for_all_hessians():
     n, k = 600, 500
     x = np.random.default_rng(0).normal(size=(n, 20)).astype(np.float32)
     y = np.arange(n) % k
-    assert curvature.choose(n, k, 21, 1) is curvature.shared
+    assert curvature.choose(n, k, 21, 1) is curvature.alike
     fit = jl.softmax_regression(x, y, 0.1)
     assert status(fit) == [Status.CONVERGED]
     w, b = (np.asarray(leaf, float) for leaf in fit.params)
     slopes = oracles.softmax(x @ w.T + b) - oracles.one_hot(y, k)
     assert np.abs(slopes.T @ x / n + 0.1 * w).max() < 1e-5
+
+
+def test_classes_without_a_penalty_share_nothing():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(900, 14)).astype(np.float32), rng.integers(0, 8, 900)
+    fit = jl.softmax_regression(x, y)  # H has no curvature along what all classes share
+    assert curvature.choose(*x.shape[:1], 8, 15, 1) is curvature.alike
+    assert status(fit) == [Status.CONVERGED]
+    w, b = (np.asarray(leaf, float) for leaf in fit.params)
+    slopes = oracles.softmax(x @ w.T + b) - oracles.one_hot(y, 8)
+    assert np.abs(slopes.T @ x / 900).max() < 3e-5
+    np.testing.assert_allclose(w.sum(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [None, 5])
+def test_a_start_without_curvature_is_left(outputs):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 30)).astype(np.float32)
+    y = 300 + 100 * x @ rng.normal(size=(30, outputs or 1)) + rng.normal(size=(200, outputs or 1))
+    fit = jl.glm(jl.losses.huber, x, np.float32(y if outputs else y[:, 0]))
+    assert set(status(fit)) == {Status.CONVERGED}
+    residual = x @ np.asarray(fit.params.w, float).reshape(-1, 30).T + np.asarray(fit.params.b) - y
+    assert np.abs(np.clip(residual, -1, 1).T @ x / 200).max() < 2e-4
 
 
 def test_offsets_of_columns_do_not_matter():
