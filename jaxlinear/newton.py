@@ -1,9 +1,10 @@
 """The optimum of a smooth convex objective, with a certificate, as one compiled program.
 
-Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method where its Hessian is
-small, and else by L-BFGS preconditioned with what can be had of it (see ``curvature``; Nocedal
-and Wright, *Numerical Optimization*, 2006, 7.2). All derivatives of the loss are autodiff's.
-Columns are centred and scaled inside, so that their units do not matter.
+Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method, with a factor of its
+Hessian where that is small, or by conjugate gradients; where products with x take long, by L-BFGS
+preconditioned with what can be had of the Hessian (see ``curvature``; Nocedal and Wright,
+*Numerical Optimization*, 2006, 7.1 and 7.2). All derivatives of the loss are autodiff's. Columns
+are centred and scaled inside, so that their units do not matter.
 """
 
 import functools
