@@ -3,7 +3,18 @@
 Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
-from jaxlinear import data, gram, inference, information, losses, metrics, penalties, train
+from jaxlinear import (
+    data,
+    gram,
+    inference,
+    information,
+    losses,
+    metrics,
+    penalties,
+    resample,
+    sharding,
+    train,
+)
 from jaxlinear.convex import (
     glm,
     glm_path,
@@ -18,6 +29,7 @@ from jaxlinear.objective import mean_loss
 from jaxlinear.probe import linear_probe
 from jaxlinear.recipes import sgd_fit
 from jaxlinear.sgd import sgd
+from jaxlinear.sweep import best, grid, sweep
 from jaxlinear.types import Batch, Dataset, Fit, Linear, Report, Status
 
 __version__ = "0.1.0"
@@ -31,10 +43,12 @@ __all__ = [
     "Report",
     "Status",
     "affine",
+    "best",
     "data",
     "glm",
     "glm_path",
     "gram",
+    "grid",
     "inference",
     "information",
     "labels",
@@ -49,12 +63,15 @@ __all__ = [
     "poisson_regression",
     "predict",
     "probabilities",
+    "resample",
     "ridge",
     "ridge_cv",
     "ridge_path",
     "sgd",
     "sgd_fit",
+    "sharding",
     "softmax_regression",
+    "sweep",
     "train",
     "zeros",
 ]

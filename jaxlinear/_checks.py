@@ -5,7 +5,9 @@ negative weights) are checked where they are concrete; under ``jit`` or ``vmap``
 becomes the flag ``sound``, which a solver turns into ``Status.NONFINITE_INPUT``.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +45,22 @@ def numeric(value, name: str):
     return array
 
 
+def _known_now(check: Callable) -> Callable:
+    """Look at values that are known even while another function is being traced.
+
+    Without it, ``jax.jit(lambda lr: fit(x, y, lr))`` would stage the look at x, and never look.
+    """
+
+    @functools.wraps(check)
+    def look(*arguments, **options):
+        if is_traced(arguments, options):
+            return check(*arguments, **options)
+        with jax.ensure_compile_time_eval():
+            return check(*arguments, **options)
+
+    return look
+
+
 def _as_jax(array, dtype=None) -> Array:
     with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused as such
         return jnp.asarray(array, dtype)
@@ -67,6 +85,7 @@ def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     return x
 
 
+@_known_now
 def finite(x: Shaped[Array, "n d"]) -> Shaped[Array, "n d"]:
     """x, which must not hold NaN or inf where its values are known."""
     if not is_traced(x) and x.dtype != jnp.uint8 and not jax.device_get(_finite_rows(x)).all():
@@ -127,6 +146,7 @@ def targets(y, n: int, kind: str, dtype):
     return jnp.asarray(y, jnp.int32)
 
 
+@_known_now
 def examples(
     x,
     y,
@@ -160,6 +180,7 @@ def examples(
     return batch, shape, np.True_
 
 
+@_known_now
 def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
     """Check a batch whose targets are numbers, or NaN where missing: such have weight 0.
 

@@ -44,9 +44,9 @@ def affine(params: Linear, x: Shaped[ArrayLike, " d"]) -> Float[Array, "*outputs
     2.5
     """
     if x.dtype == jnp.uint8:
-        # (w / 255) x = w (x / 255): scaling w costs k d, scaling a batch of x would cost n d.
-        scaled = params.w * jnp.asarray(_BYTE, params.w.dtype)
-        return scaled @ x.astype(params.w.dtype) + params.b
+        # (w x) / 255 = w (x / 255): of all that could be scaled the outputs are the least.
+        scale = jnp.asarray(_BYTE, params.w.dtype)
+        return (params.w @ x.astype(params.w.dtype)) * scale + params.b
     return params.w @ x + params.b
 
 

@@ -34,6 +34,32 @@ def mean_loss(
     return objective
 
 
+def mean_loss_of_many(loss: Callable) -> Callable:
+    """``mean_loss(loss)`` of linear models that share x and differ in weights, as folds do.
+
+    The weight of an example meets its outputs, so that x is not written anew for every model, and
+    absent ones get what a sum over devices can tell, the largest of the others. What is no number
+    in x is read as 0: to refuse it where it has weight is the caller's part.
+    """
+
+    def blank(weight, rows):
+        if weight is None:
+            return rows
+        least = -jnp.inf if jnp.issubdtype(rows.dtype, jnp.floating) else 0
+        largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
+        return where_present(weight, rows, jnp.where(jnp.isfinite(largest), largest, 0))
+
+    def objective(params, batch: Batch, l2=0.0):
+        x, y, weight = batch
+        if weight is not None and x.dtype != jnp.uint8:
+            x = jnp.where(jnp.isfinite(x), x, 0)
+        outputs = jax.vmap(affine, (None, 0))(params, x)
+        each = jax.vmap(loss)(blank(weight, outputs), blank(weight, y))
+        return weighted_mean(each, weight) + penalties.l2(params.w, l2)
+
+    return objective
+
+
 def stationarity(loss: Callable, intercept: bool, params, data):
     """The gradient of the objective at ``data`` = (batch, l2), whose root is the optimum.
 

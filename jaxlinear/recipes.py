@@ -9,9 +9,9 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from jaxlinear import _checks, losses, models, progress, train
+from jaxlinear import _checks, losses, models, progress, sharding, train
 from jaxlinear.metrics import mean
-from jaxlinear.objective import mean_loss
+from jaxlinear.objective import mean_loss_of_many
 from jaxlinear.sgd import sgd
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
@@ -38,6 +38,7 @@ def sgd_fit(
     patience=None,
     drop_last: bool = False,
     callback: Callable | None = None,
+    shards: int | None = None,
 ) -> Fit:
     """Minimise Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² by minibatch SGD.
 
@@ -70,6 +71,8 @@ def sgd_fit(
         return the best model; later entries of the history are NaN.
       drop_last: leave the last ragged minibatch out.
       callback: ``callback(epoch, objective, validation)`` after every epoch, on the host.
+      shards: draw an equal part of every minibatch from each of so many blocks of rows; None for
+        as many as x is laid out in over devices (see ``sharding``), of which each draws its own.
 
     Returns:
       ``Fit``, with the running mean of the training objective of every epoch as ``history``.
@@ -117,6 +120,13 @@ def sgd_fit(
         None if patience is None else _checks.number(patience, "patience", int, at_least=1),
         sound,
     )
+    size = min(_checks.count(batch_size, "batch_size"), len(batch.x))
+    shards = sharding.shards(x) if shards is None else _checks.count(shards, "shards")
+    if len(batch.x) % shards or size % shards:
+        raise ValueError(
+            f"got {len(batch.x)} examples and batch_size {size} for {shards} shards; expected "
+            "multiples of them. jl.sharding.over_examples fills up examples by rows of weight 0."
+        )
     traced = _checks.is_traced(arguments)
     with progress.listening(callback, traced=traced) as listener:
         fit = _sgd_fit(
@@ -124,9 +134,10 @@ def sgd_fit(
             listener,
             loss=loss,
             optimizer=optimizer,
-            size=min(_checks.count(batch_size, "batch_size"), len(batch.x)),
+            size=size,
             epochs=_checks.count(epochs, "epochs"),
             drop_last=drop_last,
+            shards=shards,
             metrics=tuple((metrics or {}).items()),
         )
         if callback is not None and not traced:
@@ -136,13 +147,16 @@ def sgd_fit(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("loss", "optimizer", "size", "epochs", "drop_last", "metrics")
+    jax.jit,
+    static_argnames=("loss", "optimizer", "size", "epochs", "drop_last", "shards", "metrics"),
 )
 def _sgd_fit(
     batch, validation, params, state, steps, key, lr, l2, momentum, patience, sound, listener,
-    *, loss, optimizer, size, epochs, drop_last, metrics,
+    *, loss, optimizer, size, epochs, drop_last, shards, metrics,
 ):  # fmt: skip
-    objective = mean_loss(loss)
+    objective = mean_loss_of_many(loss)
+    # Bad data end in no number, and not in a wrong one.
+    params = jax.tree.map(lambda leaf: jnp.where(sound, leaf, jnp.nan), params)
     optimizer = _bind(optimizer, lr, momentum)
     update = train.step(objective, optimizer)
     model = train.Model(params, _resume(optimizer, params, state), steps)
@@ -160,11 +174,12 @@ def _sgd_fit(
         size=size,
         epochs=epochs,
         drop_last=drop_last,
+        shards=shards,
         evaluate=None if validation is None else evaluate,
         patience=patience,
         listener=listener,
     )
-    value, gradient = train.full_gradient(objective, model.params, batch, l2)
+    value, gradient = train.full_gradient(objective, model.params, batch, l2, shards=shards)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
     stopped = False if watch is None else watch.waited >= patience
     # Where no epoch had a finite validation loss, the best model is the one from before.

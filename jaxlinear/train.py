@@ -17,7 +17,7 @@ from jaxlinear.data import batching
 from jaxlinear.objective import weighted_mean
 from jaxlinear.types import Batch
 
-_ROWS = 1024
+_ROWS = 256  # of which all that is made stays in the cache, for hundreds of models
 Metrics = dict[str, Float[Array, ""]]
 Curves = dict[str, Float[Array, " epochs"]]
 
@@ -49,7 +49,7 @@ def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callab
     return update
 
 
-def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, " m"], size: int):
+def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, "*shards m"], size: int):
     """Scan ``visit(carry, minibatch) -> carry, value`` over ``batch[order]``, ``size`` at a time.
 
     Returns the carry and the mean of the values, each weighed by the examples behind it. A ragged
@@ -62,11 +62,10 @@ def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, " m"], 
         value = value.astype(jnp.promote_types(value.dtype, jnp.float32))
         return carry, (value, _total_weight(minibatch).astype(value.dtype))
 
-    ragged = len(order) % size
-    full = order[: len(order) - ragged].reshape(-1, size)
+    full, ragged = batching.in_batches(order, size)
     carry, means = jax.lax.scan(visit_one, carry, full)
-    if ragged:
-        carry, last = visit_one(carry, order[-ragged:])
+    if ragged.size:
+        carry, last = visit_one(carry, ragged)
         means = jax.tree.map(jnp.append, means, last)
     return carry, weighted_mean(*means)
 
@@ -75,18 +74,18 @@ def _total_weight(batch: Batch) -> Float[Array, ""]:
     return jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
 
 
-def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2):
-    """The objective over a whole batch and its gradient, a thousand examples at a time.
+def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shards: int = 1):
+    """The objective over a whole batch and its gradient, a few hundred examples at a time.
 
     Bytes are scaled and outputs are made for those only, so memory does not grow with n.
     """
-    n = len(batch.x)
-    rows = min(n, _ROWS)
+    n = len(batch.x) // shards
+    rows = min(n, -(-_ROWS // shards))
     everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
 
     def add(sums, index):
         part = batching.take(batch, jnp.minimum(index, n - 1))
-        inside = (index < n).astype(everything.dtype)
+        inside = (index.reshape(-1) < n).astype(everything.dtype)
         part = part._replace(weight=inside if part.weight is None else inside * part.weight)
         share = _total_weight(part) / everything
         terms = jax.value_and_grad(objective)(params, part, l2)
@@ -97,6 +96,8 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2):
     )
     zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
     order = jnp.arange(-(-n // rows) * rows).reshape(-1, rows)
+    if shards > 1:
+        order = jnp.broadcast_to(order[:, None], (len(order), shards, rows))
     (value, gradient), _ = jax.lax.scan(add, (zero, wide), order)
     return value, gradient
 
@@ -110,6 +111,7 @@ def run(
     size: int,
     epochs: int,
     drop_last: bool = False,
+    shards: int = 1,
     evaluate: Callable[[PyTree], Metrics] | None = None,
     patience: Int[Array, ""] | None = None,
     listener: Int[Array, ""] | None = None,
@@ -118,7 +120,8 @@ def run(
 
     Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is counted from the
     model's own steps: a run in two parts is the run in one. ``patience`` stops after that many
-    epochs whose metric "loss" was no better; the model is then the best one.
+    epochs whose metric "loss" was no better; the model is then the best one. ``shards``: every
+    minibatch has an equal part of each so many blocks of rows.
     """
     n = len(batch.x)
     per_epoch = n // size if drop_last else -(-n // size)
@@ -130,7 +133,7 @@ def run(
 
     def train(model, number):
         key_of_epoch = jax.random.fold_in(key, number)
-        order = batching.epoch_order(key_of_epoch, n, size, drop_last=drop_last)
+        order = batching.epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
         model, mean = scan_batches(visit, model, batch, order, size)
         return model, mean, evaluate(model.params) if evaluate else None
 

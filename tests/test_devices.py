@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import oracles
+import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxlinear as jl
@@ -46,6 +47,47 @@ def from_shards(mesh):
     return jax.jit(jax.shard_map(fits, mesh=mesh, in_specs=ROWS, out_specs=PartitionSpec()))
 
 
+def sgd(batch, lr=0.1, **options):
+    options = {"key": jax.random.key(0), "batch_size": 64, "epochs": 2} | options
+    x, y, weight = batch
+    return jl.sgd_fit(jl.losses.squared_error, x, y, weight=weight, lr=lr, l2=L2, **options)
+
+
+def check_sgd(batch):
+    """Print what differs where examples, models, or both lie on several devices."""
+    lrs = jl.grid(lr=np.linspace(0.01, 0.2, 8, dtype=np.float32))
+    solo = {parts: sgd(batch, shards=parts) for parts in (1, 4, 8)}
+    many = {parts: jl.sweep(lambda h, parts=parts: sgd(batch, **h, shards=parts), lrs)
+            for parts in (1, 4)}  # fmt: skip
+    mesh = jl.sharding.mesh(examples=8)
+    assert (solo[1].params.w != solo[8].params.w).all(), "the shards make no difference"
+    same("sgd_fit over examples", sgd(jl.sharding.over_examples(mesh, batch)), solo[8])
+    for models, examples in ((8, 1), (2, 4)):
+        mesh = jl.sharding.mesh(models=models, examples=examples)
+        rows, hypers = jl.sharding.over_examples(mesh, batch), jl.sharding.over_models(mesh, lrs)
+        fits = jl.sweep(lambda h, rows=rows: sgd(rows, **h), hypers)
+        assert len(fits.params.w.sharding.device_set) == 8
+        same(f"sweep over {models} x {examples} devices", fits, many[examples])
+
+
+def same(name, fit, other):
+    for got, expected in zip(jax.tree.leaves(fit), jax.tree.leaves(other), strict=True):
+        if not np.allclose(got, expected, rtol=1e-5, atol=1e-6):
+            print(f"{name} differs by {np.abs(np.asarray(got) - expected).max():.1e}")
+
+
+def check_that_rows_stay(batch):
+    """Print the collectives other than sums: none may carry rows of x to another device."""
+    weight = np.ones(N, np.float32)
+    rows = jl.sharding.over_examples(jl.sharding.mesh(examples=8), batch._replace(weight=weight))
+    program = jax.jit(lambda rows: sgd(rows, shards=8, batch_size=120)).lower(rows)  # and ragged
+    text = program.compile().as_text()
+    assert "all-reduce" in text
+    for word in ("all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
+        if word in text:
+            print(f"{word} in sgd_fit over examples")
+
+
 def check():
     """Print every fit that differs from NumPy in float64; runs where there are 8 devices."""
     assert jax.device_count() == max(COUNTS), jax.devices()
@@ -62,6 +104,18 @@ def check():
             error = max(np.max(np.abs(np.asarray(got) - leaf)) for got, leaf in pairs)
             if not error < 1e-6:
                 print(f"{name} on {count} devices is off by {error:.1e}")
+    check_sgd(jl.Batch(x, y))
+    check_that_rows_stay(jl.Batch(x, y))
+
+
+def test_rows_that_do_not_divide_are_filled_up():
+    x, y = problem()
+    mesh = jl.sharding.mesh()
+    assert jl.sharding.over_examples(mesh, jl.Batch(x, y)).weight is None
+    with pytest.raises(ValueError, match=r"got 512 examples and batch_size 64 for 5 shards"):
+        sgd(jl.Batch(x, y), shards=5)
+    with pytest.raises(ValueError, match=r"models is 2 and examples 3, for 6 devices; expected"):
+        jl.sharding.mesh(models=2, examples=3, devices=jax.devices()[:1])
 
 
 def test_any_number_of_devices_gives_the_same_fit():

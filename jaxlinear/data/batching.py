@@ -1,6 +1,7 @@
 """Minibatches in a fresh order: a permutation that costs nothing, and an iterator over it."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 
 import jax
@@ -55,14 +56,46 @@ def _hash(h: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     return h ^ (h >> 16)
 
 
-def epoch_order(key: PRNGKeyArray, n: int, size: int, *, drop_last: bool = False):
-    """The order of one epoch, without the last ragged minibatch where that is dropped."""
-    return permutation(key, n)[: n - n % size if drop_last else n]
+def epoch_order(
+    key: PRNGKeyArray, n: int, size: int, *, drop_last: bool = False, shards: int = 1
+) -> Int[Array, " n"] | Int[Array, "shards rows"]:
+    """The order of one epoch, without the last ragged minibatch where that is dropped.
+
+    With several shards each has an order of its own rows, from 0, and an equal part of every
+    minibatch.
+    """
+    n, size = n // shards, size // shards
+    keep = n - n % size if drop_last else n
+    if shards == 1:
+        return permutation(key, n)[:keep]
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(shards))
+    return jax.vmap(lambda key: permutation(key, n))(keys)[:, :keep]
 
 
-def take(batch: Batch, index: Int[Array, " size"]) -> Batch:
-    """The minibatch ``batch[index]``; the indices of a permutation are in bounds."""
-    return jax.tree.map(lambda rows: rows.at[index].get(mode="promise_in_bounds"), batch)
+def in_batches(order: Int[Array, "*shards rows"], size: int):
+    """The order as (batches, size), or (batches, shards, size / shards), and its ragged rest."""
+    *shards, rows = order.shape
+    part = size // math.prod(shards)
+    ragged = rows % part
+    full = order[..., : rows - ragged].reshape(*shards, -1, part)
+    return jnp.moveaxis(full, -2, 0), order[..., rows - ragged :]
+
+
+def take(batch: Batch, index: Int[Array, "*shards size"]) -> Batch:
+    """The minibatch ``batch[index]``; the indices of a permutation are in bounds.
+
+    With indices (shards, size) each row of them counts from the first row of its shard: no
+    device reads what lies on another.
+    """
+
+    def of(rows, index):
+        return rows.at[index].get(mode="promise_in_bounds")
+
+    def of_shards(rows):
+        split = rows.reshape(len(index), -1, *rows.shape[1:])
+        return jax.vmap(of)(split, index).reshape(-1, *rows.shape[1:])
+
+    return jax.tree.map(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
 
 
 def fold(start: Callable, visit: Callable, batch: Batch, size: int):

@@ -1,0 +1,140 @@
+"""Folds and bootstraps as weights (models, n): the data stay where they are.
+
+Cross-validation of any fit is ``jax.vmap`` over such weights, one program for all folds, since
+weight 0 means absent; ``1 - weight`` are the examples that a fold holds out.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxlinear import _checks
+from jaxlinear.data.batching import permutation
+from jaxlinear.types import Batch
+
+
+def k_fold(key: PRNGKeyArray, n: int, folds: int, *, repeats: int = 1) -> Float[Array, "models n"]:
+    """Weights (repeats · folds, n) of 1 and, for the n / folds examples held out, 0.
+
+    Fold sizes differ by at most one, and every repeat has an order of its own. scikit-learn's
+    ``RepeatedKFold``, and ``KFold(shuffle=True)``.
+
+    >>> weight = k_fold(jax.random.key(0), 10, 5)
+    >>> print(weight.sum(axis=1), (1 - weight).sum(axis=0))
+    [8. 8. 8. 8. 8.] [1. 1. 1. 1. 1. 1. 1. 1. 1. 1.]
+    """
+    return _repeated(key, jnp.zeros(_checks.count(n, "n"), jnp.int32), folds, repeats)
+
+
+def stratified_k_fold(
+    key: PRNGKeyArray, y, folds: int, *, repeats: int = 1
+) -> Float[Array, "models n"]:
+    """``k_fold`` in which every fold has its share of every class, to within one example.
+
+    ``y`` (n,) are integer labels. scikit-learn's ``RepeatedStratifiedKFold``.
+    """
+    y = jnp.asarray(_checks.numeric(y, "y"))
+    if y.ndim != 1 or not (jnp.issubdtype(y.dtype, jnp.integer) or y.dtype == bool):
+        raise ValueError(
+            f"y has shape {y.shape} and dtype {y.dtype}; expected integer labels (n,). Bin "
+            "numbers first, for example with jnp.digitize."
+        )
+    return _repeated(key, y, folds, repeats)
+
+
+def _repeated(key, y, folds: int, repeats: int):
+    folds, repeats = _checks.count(folds, "folds"), _checks.count(repeats, "repeats")
+    if not 2 <= folds <= len(y):
+        raise ValueError(
+            f"folds is {folds}; expected 2 … {len(y)}, as many as examples at the most."
+        )
+
+    def once(key):
+        order = permutation(key, len(y))
+        by_class = order[jnp.argsort(y[order], stable=True)]
+        # Dealt out like cards, class after class: folds and classes are both balanced.
+        fold = jnp.zeros(len(y), jnp.int32).at[by_class].set(jnp.arange(len(y)) % folds)
+        return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)
+
+    return jax.vmap(once)(jax.random.split(key, repeats)).reshape(repeats * folds, len(y))
+
+
+def bootstrap(
+    key: PRNGKeyArray, n: int, models: int, *, poisson: bool = False
+) -> Float[Array, "models n"]:
+    """How often each example is drawn, for ``models`` bootstrap samples of n (Efron, 1979).
+
+    Counts of n draws with replacement, which sum to n; or, with ``poisson``, counts that are
+    independent and have mean 1, for which no example needs to know of another (Chamandy et al.,
+    2012). scikit-learn's ``resample``, without copies of the data.
+
+    >>> print(bootstrap(jax.random.key(0), 5, 2).sum(axis=1))
+    [5. 5.]
+    """
+    n, models = _checks.count(n, "n"), _checks.count(models, "models")
+    if poisson:
+        return jax.random.poisson(key, 1.0, (models, n)).astype(jnp.float32)
+
+    def once(key):
+        return jnp.zeros(n, jnp.float32).at[jax.random.randint(key, (n,), 0, n)].add(1)
+
+    return jax.vmap(once)(jax.random.split(key, models))
+
+
+def leave_one_group_out(groups) -> Float[Array, "groups n"]:
+    """Weights (groups, n) that leave out one group each, in the order of ``np.unique(groups)``.
+
+    ``groups`` (n,) names the group of every example, in numbers or words; it is read on the host.
+    scikit-learn's ``LeaveOneGroupOut``.
+
+    >>> print(leave_one_group_out(["a", "b", "a"]))
+    [[0. 1. 0.]
+     [1. 0. 1.]]
+    """
+    names, group = _groups(groups)
+    if len(names) < 2:
+        raise ValueError(f"groups holds {len(names)} group; expected at least two.")
+    return jnp.asarray(group[None] != np.arange(len(names))[:, None], jnp.float32)
+
+
+def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
+    """Examples by group: the names of the groups, and a batch with a leading axis of groups.
+
+    Groups are padded to the size of the largest by rows of weight 0, so that ``jax.vmap`` fits
+    a model for every group; memory is groups · largest · d. The order within a group is kept.
+
+    >>> names, batch = pad_groups(["a", "b", "a"], np.arange(3.0)[:, None], np.arange(3))
+    >>> print(names, batch.y, batch.weight)
+    ['a' 'b'] [[0 2]
+     [1 0]] [[1. 1.]
+     [1. 0.]]
+    """
+    names, group = _groups(groups)
+    arrays = [np.asarray(x), np.asarray(y)]
+    arrays.append(np.ones(len(group), np.float32) if weight is None else np.asarray(weight))
+    for name, array in zip(("x", "y", "weight"), arrays, strict=True):
+        if array.shape[:1] != group.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape} and groups {group.shape}; expected as many rows."
+            )
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+    def padded(rows):
+        room = np.zeros((len(names), sizes.max(), *rows.shape[1:]), rows.dtype)
+        room[group[order], place] = rows[order]
+        return jnp.asarray(room)
+
+    return names, Batch(*map(padded, arrays))
+
+
+def _groups(groups) -> tuple[np.ndarray, np.ndarray]:
+    """The names, and the number of the name of every example."""
+    if _checks.is_traced(groups):
+        raise TypeError("groups is traced; expected concrete names: their number is a shape.")
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not len(groups):
+        raise ValueError(f"groups has shape {groups.shape}; expected (n,), a name per example.")
+    return np.unique(groups, return_inverse=True)

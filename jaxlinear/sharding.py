@@ -1,0 +1,68 @@
+"""Models and examples over many devices: a mesh of two axes, and how arrays lie on it.
+
+A fit asks for nothing more: ``sgd_fit`` and ``sweep`` are the same calls, and give the same
+numbers, wherever their arrays lie. Models need no word from each other. Of examples only sums
+travel, since every device draws its share of a minibatch from its own rows.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from jaxlinear import _checks
+from jaxlinear.types import Batch
+
+MODELS, EXAMPLES = "models", "examples"
+
+
+def mesh(
+    *, models: int = 1, examples: int = 1, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """``models`` x ``examples`` devices: the product is how many are used."""
+    devices = jax.devices() if devices is None else list(devices)
+    shape = _checks.count(models, "models"), _checks.count(examples, "examples")
+    if shape[0] * shape[1] > len(devices):
+        raise ValueError(
+            f"models is {models} and examples {examples}, for {shape[0] * shape[1]} devices; "
+            f"expected at most the {len(devices)} that there are."
+        )
+    return Mesh(np.array(devices[: shape[0] * shape[1]]).reshape(shape), (MODELS, EXAMPLES))
+
+
+def over_models(mesh: Mesh, hypers: PyTree) -> PyTree:
+    """Hyper-parameters (models, …) with the models of every device on that device.
+
+    Raises ValueError where the models do not divide among the devices.
+    """
+    return jax.tree.map(lambda leaf: _put(mesh, leaf, MODELS), hypers)
+
+
+def over_examples(mesh: Mesh, batch: Batch) -> Batch:
+    """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
+    parts, n = mesh.shape[EXAMPLES], len(batch.x)
+    short = -n % parts
+    if short:
+        weight = np.ones(n, np.float32) if batch.weight is None else batch.weight
+        batch = batch._replace(weight=weight)
+        batch = jax.tree.map(lambda rows: np.concatenate([rows, np.asarray(rows)[:short]]), batch)
+        batch.weight[n:] = 0
+    return jax.tree.map(lambda rows: _put(mesh, rows, EXAMPLES), batch)
+
+
+def _put(mesh: Mesh, array, axis: str):
+    parts, length = mesh.shape[axis], np.shape(array)[0]
+    if length % parts:
+        raise ValueError(f"got {length} {axis} for {parts} devices; expected a multiple of them.")
+    return jax.device_put(array, NamedSharding(mesh, PartitionSpec(axis)))
+
+
+def shards(x) -> int:
+    """Into how many parts the rows of x are laid out; 1 where that is not known."""
+    layout = None if _checks.is_traced(x) else getattr(x, "sharding", None)
+    if not isinstance(layout, NamedSharding) or not layout.spec or layout.spec[0] is None:
+        return 1
+    names = layout.spec[0] if isinstance(layout.spec[0], tuple) else (layout.spec[0],)
+    return int(np.prod([layout.mesh.shape[name] for name in names]))

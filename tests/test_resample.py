@@ -1,0 +1,104 @@
+"""Folds and bootstraps as weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxlinear as jl
+from jaxlinear import resample
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("n, folds, repeats", [(10, 5, 1), (103, 10, 3), (7, 7, 2), (3, 2, 1)])
+def test_every_example_is_held_out_once_in_every_repeat(n, folds, repeats):
+    weight = np.asarray(resample.k_fold(KEY, n, folds, repeats=repeats))
+    assert weight.shape == (repeats * folds, n) and set(np.unique(weight)) == {0, 1}
+    held = (1 - weight).reshape(repeats, folds, n)
+    assert (held.sum(axis=1) == 1).all()
+    sizes = held.sum(axis=2)
+    assert sizes.max() - sizes.min() <= 1
+    assert repeats == 1 or (held[0] != held[1]).any()
+
+
+def test_strata_have_their_share_of_every_fold():
+    y = np.repeat([0, 1, 2, 5], [50, 31, 12, 3])
+    held = 1 - np.asarray(resample.stratified_k_fold(KEY, y, 5, repeats=2))
+    assert (held.reshape(2, 5, -1).sum(axis=1) == 1).all()
+    for label in np.unique(y):
+        share = held[:, y == label].sum(axis=1)
+        assert share.max() - share.min() <= 1
+    assert np.ptp(held.sum(axis=1)) <= 1
+
+
+def test_a_bootstrap_counts_draws_with_replacement():
+    counts = np.asarray(resample.bootstrap(KEY, 50, 2000))
+    assert counts.shape == (2000, 50) and (counts.sum(axis=1) == 50).all()
+    # Binomial(50, 1/50): mean 1, variance 0.98, and 0.364 of them are 0.
+    np.testing.assert_allclose([counts.mean(), counts.var()], [1, 0.98], atol=0.03)
+    np.testing.assert_allclose((counts == 0).mean(), 0.364, atol=0.01)
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.12)
+    independent = np.asarray(resample.bootstrap(KEY, 50, 2000, poisson=True))
+    np.testing.assert_allclose([independent.mean(), independent.var()], [1, 1], atol=0.03)
+    assert np.ptp(independent.sum(axis=1)) > 0
+
+
+def test_a_bootstrap_of_least_squares_has_the_standard_errors_of_theory():
+    x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
+    y = x @ np.float32([1, -1]) + np.random.default_rng(1).normal(size=400).astype(np.float32)
+    weight = resample.bootstrap(KEY, 400, 500)
+    fits = jax.jit(jax.vmap(lambda w: jl.ridge(x, y, 0.0, weight=w)))(weight)
+    told = jl.inference.of_least_squares(jl.least_squares(x, y).params, x, y)
+    np.testing.assert_allclose(fits.params.w.std(axis=0), told.standard_error.w, rtol=0.15)
+
+
+def test_groups():
+    groups = np.array(["b", "a", "b", "c", "b"])
+    weight = resample.leave_one_group_out(groups)
+    np.testing.assert_array_equal(weight, [[1, 0, 1, 1, 1], [0, 1, 0, 1, 0], [1, 1, 1, 0, 1]])
+    x, y = np.arange(10.0).reshape(5, 2), np.arange(5)
+    names, batch = resample.pad_groups(groups, x, y, weight=[1, 2, 3, 4, 5])
+    assert names.tolist() == ["a", "b", "c"] and batch.x.shape == (3, 3, 2)
+    np.testing.assert_array_equal(batch.weight, [[2, 0, 0], [1, 3, 5], [4, 0, 0]])
+    np.testing.assert_array_equal(batch.y, [[1, 0, 0], [0, 2, 4], [3, 0, 0]])
+    np.testing.assert_array_equal(batch.x[1], x[[0, 2, 4]])
+
+
+def test_ragged_groups_are_fitted_as_they_are_alone():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 4, 60)
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    y = (x.sum(axis=1) * (1 + groups)).astype(np.float32)
+    _, batch = resample.pad_groups(groups, x, y)
+    fits = jax.vmap(lambda b: jl.ridge(b.x, b.y, 0.1, weight=b.weight))(batch)
+    for group in range(4):
+        alone = jl.ridge(x[groups == group], y[groups == group], 0.1)
+        np.testing.assert_allclose(fits.params.w[group], alone.params.w, rtol=1e-5)
+
+
+MISTAKES = {
+    "one fold": (lambda: resample.k_fold(KEY, 10, 1), r"folds is 1; expected 2 … 10"),
+    "more folds than examples": (lambda: resample.k_fold(KEY, 3, 4), r"folds is 4; expected 2 … 3"),
+    "no repeat": (lambda: resample.k_fold(KEY, 3, 2, repeats=0), r"repeats is 0; expected a whole"),
+    "targets that are no labels": (
+        lambda: resample.stratified_k_fold(KEY, np.ones(3), 2),
+        r"y has shape \(3,\) and dtype float32; expected integer labels",
+    ),
+    "one group": (lambda: resample.leave_one_group_out([1, 1]), r"groups holds 1 group"),
+    "rows without a group": (
+        lambda: resample.pad_groups([1, 2], np.ones((3, 1)), np.ones(3)),
+        r"x has shape \(3, 1\) and groups \(2,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake, message", MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_named(mistake, message):
+    with pytest.raises(ValueError, match=message):
+        mistake()
+
+
+def test_groups_must_be_known():
+    with pytest.raises(TypeError, match="groups is traced"):
+        jax.jit(resample.leave_one_group_out)(jnp.arange(3))
