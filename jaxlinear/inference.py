@@ -156,7 +156,8 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispe
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
     problem, units = newton.standardised(batch, 0.0, intercept, params.b.size)
-    outputs = matmul(problem.x, newton.scaled(newton.rows(params), units, intercept).T)
+    theta = newton.scaled(newton.rows(params), units, intercept)
+    outputs = newton.outputs_of(problem, theta)
     count = jnp.asarray(len(batch.x), outputs.dtype)
     count = count if batch.weight is None else jnp.sum(batch.weight)
 

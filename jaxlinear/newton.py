@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxlinear import factor, gram
 from jaxlinear.curvature import Curvature, Problem
 from jaxlinear.factor import matmul
-from jaxlinear.objective import blank_absent, weighted_mean
+from jaxlinear.objective import blank, weighted_mean
 from jaxlinear.types import Batch, Linear
 
 _TRIALS = 40
@@ -33,27 +33,73 @@ class Units(NamedTuple):
 
 
 def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Problem, Units]:
-    """The problem with columns of mean 0 and variance 1, and a column of ones at the end."""
-    batch = blank_absent(batch)
-    weight = batch.weight
-    center = jnp.zeros(batch.x.shape[1], gram.floating_dtype(batch.x))
-    if intercept:
-        center = gram.mean(batch, "x")
-    away = gram.away_from(batch, "x", center)
-    largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
-    largest = jnp.where(largest == 0, 1, largest)
-    spread = weighted_mean(jnp.square(away / largest[None]), weight)
-    scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
+    """The problem with columns of mean 0 and variance 1, and a column of ones at the end.
+
+    Models that share x share its columns, also where they differ in weights or l2: then these are
+    standardised by the mean of the weights, which is as good a start.
+    """
     root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
-    scale = jnp.maximum(scale, 1e-9 * jnp.max(root))  # or the penalty on a tiny column overflows
-    columns = away / scale[None]
-    penalty = jnp.square(root[:, None] / scale[None])
-    each = jnp.ones_like(away[:, 0]) if weight is None else weight.astype(away.dtype)
+    columns, units, broken = _columns(intercept)(batch.x, batch.weight, jnp.max(root))
+    penalty = jnp.square(root[:, None] / units.scale[None])
     if intercept:
-        columns = jnp.concatenate([columns, jnp.ones_like(columns[:, :1])], axis=1)
         penalty = jnp.concatenate([penalty, jnp.zeros_like(penalty[:, :1])], axis=1)
-    share = each / jnp.sum(each)
-    return Problem(columns, batch.y, share, penalty), Units(center, scale)
+    each = jnp.ones_like(columns[:, 0])
+    if batch.weight is not None:
+        each = batch.weight.astype(columns.dtype)
+    share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
+    y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
+    return Problem(columns, y, share, penalty), units
+
+
+def _columns(intercept: bool) -> Callable:
+    """Make ``(x, weight, root) -> columns, units, broken``, of which ``vmap`` makes no copies.
+
+    ``broken`` (n,) are rows that hold no number and were blanked, where other models may not
+    have them; ``root`` is the largest √l2.
+    """
+
+    def one(x, weight, root):
+        x = blank(weight, x)
+        batch = Batch(x, x[:, 0], weight)
+        center = jnp.zeros(x.shape[1], gram.floating_dtype(x))
+        if intercept:
+            center = gram.mean(batch, "x")
+        away = gram.away_from(batch, "x", center)
+        largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
+        largest = jnp.where(largest == 0, 1, largest)
+        spread = weighted_mean(jnp.square(away / largest[None]), weight)
+        scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
+        scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
+        made = away / scale[None]
+        if intercept:
+            made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
+        return made, Units(center, scale), jnp.zeros(len(x), bool)
+
+    columns = jax.custom_batching.custom_vmap(one)
+
+    @columns.def_vmap
+    def of_all(models, batched, x, weight, root):
+        of_x, of_weight, of_root = batched
+        if of_x:
+            axes = tuple(map(_axis, (of_x, bool(of_weight), of_root)))
+            made = jax.vmap(one, axes)(x, weight, root)
+            return made, jax.tree.map(lambda _: True, made)
+        broken = ~jnp.isfinite(x).all(axis=1)
+        if of_weight:
+            weight = jnp.where(jnp.isfinite(weight) & (weight > 0), weight, 0)
+            total = jnp.sum(weight, axis=1, keepdims=True)
+            weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
+        weight = jnp.where(broken, 0, jnp.ones(len(x)) if weight is None else weight)
+        made, units, _ = columns(x, weight, jnp.max(root))
+        made = made, units, broken
+        return made, jax.tree.map(lambda _: False, made)
+
+    return columns
+
+
+def outputs_of(problem: Problem, theta) -> Float[Array, "n k"]:
+    """θ x, and for absent examples, whose loss might overflow, that of one that is present."""
+    return blank(problem.share, matmul(problem.x, theta.T))
 
 
 def rows(params: Linear) -> Linear:
@@ -219,7 +265,7 @@ def _or_zero(loss: Callable, problem: Problem, theta):
     """
 
     def value(theta):
-        each = jax.vmap(loss)(matmul(problem.x, theta.T), problem.y)
+        each = jax.vmap(loss)(outputs_of(problem, theta), problem.y)
         return jnp.sum(problem.share * each)
 
     return jnp.where(value(theta) <= value(0 * theta), theta, 0)
@@ -228,7 +274,7 @@ def _or_zero(loss: Callable, problem: Problem, theta):
 def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
     if setting.warm:
         theta = _or_zero(setting.loss, problem, theta)
-    outputs = matmul(problem.x, theta.T)
+    outputs = outputs_of(problem, theta)
     total = _values(setting.loss, problem, outputs)
     value, gradient = _objective(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
@@ -276,7 +322,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     # No curvature at all, as of Huber's loss where every residual is large.
     direction = jnp.where(jnp.any(direction), direction, -state.gradient)
     slope = jnp.sum(direction * state.gradient)
-    change = matmul(problem.x, direction.T)
+    change = outputs_of(problem, direction)
     t, total, found = _line_search(setting.loss, problem, state, direction, change, slope)
     theta = state.theta + t * direction
     value, gradient = _objective(problem, theta, total)
@@ -428,7 +474,7 @@ def certificate(
     loss: Callable, problem: Problem, units: Units, theta, intercept: bool
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The objective, and the norm of its gradient in the parameters of the columns as they came."""
-    total = _values(loss, problem, matmul(problem.x, theta.T))
+    total = _values(loss, problem, outputs_of(problem, theta))
     value, gradient = _objective(problem, theta, total)
     d = len(units.scale)
     w = gradient[:, :d] * units.scale[None]

@@ -1,5 +1,6 @@
 """The objective: the weighted mean loss over a batch plus the penalty, and the one ``vmap``."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -42,7 +43,7 @@ def mean_loss_of_many(loss: Callable) -> Callable:
     in x is read as 0: to refuse it where it has weight is the caller's part.
     """
 
-    def blank(weight, rows):
+    def fill(weight, rows):
         if weight is None:
             return rows
         least = -jnp.inf if jnp.issubdtype(rows.dtype, jnp.floating) else 0
@@ -54,7 +55,7 @@ def mean_loss_of_many(loss: Callable) -> Callable:
         if weight is not None and x.dtype != jnp.uint8:
             x = jnp.where(jnp.isfinite(x), x, 0)
         outputs = jax.vmap(affine, (None, 0))(params, x)
-        each = jax.vmap(loss)(blank(weight, outputs), blank(weight, y))
+        each = jax.vmap(loss)(fill(weight, outputs), fill(weight, y))
         return weighted_mean(each, weight) + penalties.l2(params.w, l2)
 
     return objective
@@ -121,12 +122,14 @@ def blank_absent(batch: Batch) -> Batch:
     """
     if batch.weight is None:
         return batch
-    present = batch.weight != 0
+    x, y = jax.tree.map(functools.partial(blank, batch.weight), (batch.x, batch.y))
+    return batch._replace(x=x, y=y)
+
+
+def blank(weight, rows):
+    """The rows (n, …), where those of weight 0 are copies of one that is present."""
+    if weight is None or rows.dtype == jnp.uint8:
+        return rows  # bytes are always finite, and a copy of the images is not free
+    present = weight != 0
     first = jnp.argmax(present)
-
-    def blank(rows):
-        if rows.dtype == jnp.uint8:
-            return rows  # bytes are always finite, and a copy of the images is not free
-        return where_present(batch.weight, rows, jnp.where(present[first], rows[first], 0))
-
-    return batch._replace(x=blank(batch.x), y=jax.tree.map(blank, batch.y))
+    return where_present(weight, rows, jnp.where(present[first], rows[first], 0))

@@ -81,6 +81,8 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
     """
     n = len(batch.x) // shards
     rows = min(n, -(-_ROWS // shards))
+    if n == rows:
+        return jax.value_and_grad(objective)(_wide(params), batch, l2)
     everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
 
     def add(sums, index):
@@ -91,15 +93,18 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
         terms = jax.value_and_grad(objective)(params, part, l2)
         return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms), None
 
-    wide = jax.tree.map(
-        lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params
-    )
+    wide = jax.tree.map(jnp.zeros_like, _wide(params))
     zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
     order = jnp.arange(-(-n // rows) * rows).reshape(-1, rows)
     if shards > 1:
         order = jnp.broadcast_to(order[:, None], (len(order), shards, rows))
     (value, gradient), _ = jax.lax.scan(add, (zero, wide), order)
     return value, gradient
+
+
+def _wide(params: PyTree) -> PyTree:
+    """In float32 at least: sums over examples must count."""
+    return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
 
 
 def run(
@@ -132,9 +137,12 @@ def run(
         return Model(params, state, model.steps + 1), value
 
     def train(model, number):
-        key_of_epoch = jax.random.fold_in(key, number)
-        order = batching.epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
-        model, mean = scan_batches(visit, model, batch, order, size)
+        if size == n:  # all examples at once, in whatever order
+            model, mean = visit(model, batch)
+        else:
+            key_of_epoch = jax.random.fold_in(key, number)
+            order = batching.epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
+            model, mean = scan_batches(visit, model, batch, order, size)
         return model, mean, evaluate(model.params) if evaluate else None
 
     def epoch(carry, number):
