@@ -69,6 +69,7 @@ def fashion_mnist(directory, fast: bool) -> Task:
         GAP,
         rounds=1,
         first_calls=True,
+        headline="The optimum of softmax regression, Fashion-MNIST",
     )  # fmt: skip
 
 
@@ -168,6 +169,7 @@ def concepts(directory, fast: bool) -> Task:
         GAP,
         rounds=3,
         first_calls=True,
+        headline=f"{k:,} logistic probes on features of {shape_of(x)}",
     )
 
 

@@ -5,6 +5,8 @@
 3. Then all rivals take turns in one process, so that a slow minute of the machine hits them all.
 4. Nothing counts before ``block_until_ready``, and the last timed answer is checked once more.
 5. A rival that fails is a row with its error, not a gap.
+6. An answer is made of numbers that are there, in the dtype that all work in, and a rival keeps no
+   more cores busy than it says.
 """
 
 import statistics
@@ -13,6 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+
+_LONG = 0.5  # seconds in which one sees how many cores are busy
 
 
 class Rival(NamedTuple):
@@ -23,6 +28,7 @@ class Rival(NamedTuple):
     work: float = 1  # how many units (epochs, models) a run does
     variant: str = ""
     proof: Callable[[], Any] | None = None  # a run whose answer is known; ``run`` without it
+    threads: int | None = None  # that it says it uses
 
 
 class Row(NamedTuple):
@@ -33,6 +39,7 @@ class Row(NamedTuple):
     work: float = 1
     first: float | None = None  # seconds of the first call, with what it compiles
     seconds: tuple[float, ...] = ()  # of every round
+    cores: float | None = None  # that the timed runs kept busy
     checked: Any = None  # what the check of the proof says, such as a loss
     error: str | None = None
 
@@ -53,29 +60,53 @@ def compare(
     check_timed: Callable[[Any], Any] | None = None,
     rounds: int = 7,
     trials: int = 2,
+    dtype: str | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> list[Row]:
     """Check, choose the fastest variants in a few ``trials``, and time them for ``rounds``.
 
     ``check`` gets the answer of the proof, ``check_timed`` (or ``check``) that of a timed run;
-    they raise for a wrong answer. Rows come in the order of the rivals, kept variants only, with
-    every failure where it happened.
+    they raise for a wrong answer; floating numbers in another ``dtype`` are one. Rows come in the
+    order of the rivals, kept variants only, with every failure where it happened.
     """
+    check, check_timed = (_in_dtype(dtype, c) for c in (check, check_timed or check))
     rows = [_prove(rival, check, say) for rival in rivals]
     kept = _fastest_variants(rivals, rows, trials, say)
     say(f"timing {len(kept)} rivals, {rounds} times each")
     timed = dict(zip(kept, _rounds([rivals[i] for i in kept], rounds), strict=True))
-    for i, (seconds, answer, error) in timed.items():
-        rows[i] = rows[i]._replace(seconds=seconds, error=error)
-        rows[i] = rows[i] if error else _check_again(rows[i], answer, check_timed or check)
+    for i, (seconds, cores, answer, error) in timed.items():
+        rows[i] = rows[i]._replace(seconds=seconds, cores=cores, error=error)
+        rows[i] = rows[i] if error else _check_again(rows[i], answer, check_timed)
     return [row for i, row in enumerate(rows) if i in timed or row.error]
 
 
 def clock(run: Callable[[], Any]) -> tuple[float, Any]:
     """The seconds until the answer is there, and the answer."""
     start = time.perf_counter()
-    answer = jax.block_until_ready(run())
+    answer = _settled(run())
     return time.perf_counter() - start, answer
+
+
+def _settled(answer: Any) -> Any:
+    """The answer once its numbers are there; what cannot be waited for is refused."""
+    for leaf in jax.tree.leaves(jax.block_until_ready(answer)):
+        here = isinstance(leaf, np.ndarray | np.generic | float | int)
+        if not here and not hasattr(leaf, "block_until_ready"):
+            raise TypeError(
+                f"the answer holds {type(leaf).__name__}, expected numbers that are there"
+            )
+    return answer
+
+
+def _in_dtype(dtype: str | None, check: Callable) -> Callable:
+    def checked(answer):
+        for leaf in jax.tree.leaves(answer):
+            got = np.dtype(getattr(leaf, "dtype", np.int64))
+            if dtype and np.issubdtype(got, np.floating) and got != dtype:
+                raise TypeError(f"the answer is in {got}, expected {dtype}")
+        return check(answer)
+
+    return checked
 
 
 def _prove(rival: Rival, check: Callable, say: Callable) -> Row:
@@ -96,7 +127,7 @@ def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> li
     kept = {rows[i].name: i for i in sound if i not in several}
     say(f"trying {len(several)} variants, {trials} times each")
     seconds = {}
-    for i, (times, _, error) in zip(
+    for i, (times, _, _, error) in zip(
         several, _rounds([rivals[i] for i in several], trials), strict=True
     ):
         rows[i] = rows[i]._replace(error=error)
@@ -107,24 +138,31 @@ def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> li
     return sorted(kept.values())
 
 
-def _rounds(rivals: Sequence[Rival], rounds: int) -> list[tuple[tuple[float, ...], Any, Any]]:
-    """Seconds, last answer and error of each rival, all taking turns.
+def _rounds(rivals: Sequence[Rival], rounds: int) -> list[tuple]:
+    """Seconds, busy cores, last answer and error of each rival, all taking turns.
 
     Every other round goes backwards: no rival always follows the same one, whose threads and
     caches it would inherit.
     """
     seconds, answers = [[] for _ in rivals], [None] * len(rivals)
-    errors = [None] * len(rivals)
+    errors, busy = [None] * len(rivals), [0.0] * len(rivals)
     for number in range(rounds):
         order = range(len(rivals))
         for i in order if number % 2 == 0 else reversed(order):
             if errors[i] is None:
                 try:
+                    begin = time.process_time()
                     spent, answers[i] = clock(rivals[i].run)
+                    busy[i] += time.process_time() - begin
                     seconds[i].append(spent)
                 except Exception as error:
                     errors[i] = _describe(error)
-    return [(tuple(s), a, e) for s, a, e in zip(seconds, answers, errors, strict=True)]
+    cores = [work / max(sum(s), 1e-9) for work, s in zip(busy, seconds, strict=True)]
+    for i, rival in enumerate(rivals):
+        # Threads of others spin for a moment after their work, which is not this rival's.
+        if rival.threads and sum(seconds[i]) > _LONG and cores[i] > rival.threads + 0.5:
+            errors[i] = f"ValueError: kept {cores[i]:.1f} cores busy, said {rival.threads}"
+    return [(tuple(s), *rest) for s, *rest in zip(seconds, cores, answers, errors, strict=True)]
 
 
 def _check_again(row: Row, answer: Any, check: Callable) -> Row:

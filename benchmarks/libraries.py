@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Callable, Iterable
 
 import jax
+import numpy as np
 
 from benchmarks import machine
 from benchmarks.harness import Rival
@@ -24,23 +25,47 @@ def rivals(
     threads: Iterable[int] | None = None,
     said: str = "",
     work: float = 1,
+    proof: Callable | None = None,
     needs: Iterable[str] = (),
 ) -> list[Rival]:
     """``run`` on so many threads of BLAS each (one and all), or a row that says what is absent."""
-    absent = [OPTIONAL[n] for n in needs if importlib.util.find_spec(n) is None]
-    if absent:
-        return [Rival(name, functools.partial(_absent, absent[0]))]
+    missing = [absent(n) for n in needs if absent(n)]
+    if missing:
+        return [skipped(name, missing[0])]
 
     def variant(count):
         words = f"{count} thread{'s'[: count > 1]}", said
-        timed = functools.partial(_with_threads, count, run)
-        return Rival(name, timed, work, ", ".join(filter(None, words)))
+        timed, proven = (r and functools.partial(_with_threads, count, r) for r in (run, proof))
+        return Rival(name, timed, work, ", ".join(filter(None, words)), proven, count)
 
     return [variant(count) for count in threads or machine.thread_counts()]
 
 
-def _absent(package: str):
-    raise ImportError(f"{package} is not installed")
+_refused: set[str] = set()
+
+
+def allow(names: Iterable[str]) -> None:
+    """Leave out all other libraries."""
+    _refused.clear()
+    _refused.update(set(OPTIONAL) - set(names))
+
+
+def absent(name: str) -> str | None:
+    """Why a library takes no part, or None."""
+    if name in _refused:
+        return f"{OPTIONAL[name]} was not asked for"
+    if importlib.util.find_spec(name) is None:
+        return f"{OPTIONAL.get(name, name)} is not installed"
+    return None
+
+
+def skipped(name: str, reason: str) -> Rival:
+    """A row that says why there is none."""
+
+    def run():
+        raise ImportError(reason)
+
+    return Rival(name, run)
 
 
 def _with_threads(threads: int, run: Callable):
@@ -66,6 +91,14 @@ def import_libraries() -> None:
     ):
         if importlib.util.find_spec(name.split(".")[0]):
             importlib.import_module(name)
+
+
+def on_torch(*arrays):
+    """As tensors that torch may write to, on the GPU where it sees one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [torch.from_numpy(np.array(array)).to(device) for array in arrays]
 
 
 def on_jax(*arrays):

@@ -55,6 +55,15 @@ def thread_counts() -> tuple[int, ...]:
     return tuple(sorted({1, cores()}))
 
 
+def cost(program, *arguments) -> dict[str, float]:
+    """FLOPs and bytes of a compiled program, as its compiler counts them; of a loop, one turn."""
+    counted = program.lower(*arguments).compile().cost_analysis() or {}
+    return {
+        "flops": float(counted.get("flops", 0.0)),
+        "bytes": float(counted.get("bytes accessed", 0.0)),
+    }
+
+
 def matrix_product_gflops(size: int) -> float:
     """Best of five float32 products of two square matrices, through XLA on the default device."""
     a = jnp.ones((size, size), jnp.float32)

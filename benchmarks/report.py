@@ -1,4 +1,4 @@
-"""Result files, and the Markdown tables that are made of them and of nothing else."""
+"""Result files, and the Markdown and the pictures that are made of them and of nothing else."""
 
 import json
 from pathlib import Path
@@ -7,19 +7,59 @@ from benchmarks import machine
 from benchmarks.harness import Row
 
 RESULTS = Path(__file__).with_name("results")
+_TIMES = "\N{MULTIPLICATION SIGN}"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def write(result: dict, folder: Path = RESULTS) -> Path:
-    """Write ``<question>-<device>.json``; an older answer on the same device is replaced."""
+    """A line of ``<device>.jsonl``, in the place of an older answer to the same question."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result['question']}-{machine.name()}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    path = folder / f"{machine.name()}.jsonl"
+    others = [r for r in _lines(path) if r["question"] != result["question"]]
+    path.write_text("".join(json.dumps(r) + "\n" for r in [*others, result]))
     return path
 
 
 def read(folder: Path = RESULTS) -> list[dict]:
-    """All results of a folder, by name."""
-    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    """All results of a folder, by device and question."""
+    results = [r for path in sorted(Path(folder).glob("*.jsonl")) for r in _lines(path)]
+    return sorted(results, key=lambda r: (r["machine"]["device"], r["question"]))
+
+
+def _lines(path: Path) -> list[dict]:
+    return list(map(json.loads, path.read_text().splitlines())) if path.exists() else []
+
+
+def publish(folder: Path = RESULTS, readme: Path = README) -> None:
+    """Write the results between the markers of the README, and draw the pictures beside them."""
+    results = read(folder)
+    draw(results, folder)
+    text = readme.read_text()
+    for name, block in blocks(results).items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + block + "\n\n" + end + rest.split(end)[1]
+    readme.write_text(text)
+
+
+def blocks(results: list[dict]) -> dict[str, str]:
+    """What stands in the README between markers of these names."""
+    return {
+        "headline": headline(results),
+        "benchmarks": "\n\n".join(map(markdown, results)),
+    }
+
+
+def draw(results: list[dict], folder: Path) -> None:
+    """The pictures of every device, in ``folder``."""
+    from benchmarks import pictures  # matplotlib is an extra
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for device in dict.fromkeys(r["machine"]["device"] for r in results):
+        own = [r for r in results if r["machine"]["device"] == device]
+        name = "-".join(device.split(": ")[-1].lower().split())
+        for kind, figure in pictures.of(own).items():
+            figure.savefig(folder / f"{name}-{kind}.png", dpi=120, metadata={"Software": None})
 
 
 def tables(result: dict) -> list[dict]:
@@ -27,10 +67,70 @@ def tables(result: dict) -> list[dict]:
     return result.get("tables", [result])
 
 
+def headline(results: list[dict]) -> str:
+    """One row for each table that has a headline: us, our own loop, and the best of the others."""
+    lines = [
+        "| | jaxlinear | one fit after another | the best of the others |",
+        "|---|--:|--:|--:|",
+    ]
+    about = []
+    for result in results:
+        chosen = [t for t in tables(result) if t.get("headline")]
+        about += [result["machine"]] * bool(chosen)
+        for table in chosen:
+            rows = [Row(**row) for row in table["rows"] if not row.get("error")]
+            ours = next(row for row in rows if row.name == table["reference"])
+            loops = [r for r in rows if r.name.startswith("jaxlinear, loop")]
+            others = [r for r in rows if not r.name.startswith("jaxlinear")]
+            best = min(others, key=_speed, default=None)
+            slowest = max(loops, key=_speed, default=None)
+            said, slow = (
+                f"{_ratio(row.median / ours.median)}{_TIMES}" if row else ""
+                for row in (best, slowest)
+            )
+            time = f"{_ms(ours.median)} ms per {table['unit']}"
+            said += f" ({best.name})" if best else ""
+            lines.append(_joined([table["headline"], time, slow, said]))
+    machines = dict.fromkeys(f"{m['cpu']}, {m['cores']} cores, {m['device']}" for m in about)
+    return "\n".join([*lines, "", f"Times as long as jaxlinear, on {'; '.join(machines)}."])
+
+
 def markdown(result: dict) -> str:
     """Each table with its notes, then the machine."""
-    parts = [part for table in tables(result) for part in (_table(table), *_notes(table["notes"]))]
+    parts = [
+        part
+        for table in tables(result)
+        for part in (_table(table), *_notes(table["notes"]), *_work(table, result["machine"]))
+    ]
     return "\n\n".join([*parts, _machine(result["machine"])])
+
+
+def work_of(table: dict) -> tuple[float, float] | None:
+    """GFLOP/s and GB/s of the reference, by what its compiler counts."""
+    rows = [Row(**row) for row in table["rows"]]
+    ours = next((r for r in rows if r.name == table["reference"] and not r.error), None)
+    if not table.get("cost") or ours is None:
+        return None
+    return tuple(1e-9 * table["cost"][kind] / ours.median for kind in ("flops", "bytes"))
+
+
+def _work(table: dict, about: dict) -> list[str]:
+    work = work_of(table)
+    if work is None:
+        return []
+    peaks = about["matrix_product_gflops"], about["memory_read_gb_per_s"]
+    said = [
+        f"{rate:.3g} {unit} ({100 * rate / peak:.0f} % of {what})"
+        for rate, peak, unit, what in zip(
+            work,
+            peaks,
+            ("GFLOP/s", "GB/s"),
+            ("a matrix product", "reading memory"),
+            strict=True,
+        )
+        if rate
+    ]
+    return [f"The first row does {' and '.join(said)}."]
 
 
 def _table(table: dict) -> str:

@@ -8,7 +8,6 @@ what the last minibatches happen to be: 0.440 to 0.461 after 10 epochs (on the s
 """
 
 import functools
-import importlib.util
 import io
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxlinear as jl
-from benchmarks import first_call, float64, harness, machine, rivals
+from benchmarks import first_call, float64, harness, libraries, machine, rivals
 from benchmarks.rivals import Data
 
 EPOCHS, LR, SIZE = 10, 0.1, 256
@@ -118,8 +117,8 @@ def entries(raw: Data, scaled: Data, *, all_variants: bool = True) -> list[harne
 
 def _torch(raw: Data, scaled: Data, orders) -> list[harness.Rival]:
     names = ("autograd, hand-tuned loop", "gradient by hand", "nn.Linear, DataLoader, optim.SGD")
-    if importlib.util.find_spec("torch") is None:
-        return [harness.Rival(f"torch, {name}", _without_torch) for name in names]
+    if reason := libraries.absent("torch"):
+        return [libraries.skipped(f"torch, {name}", reason) for name in names]
     from benchmarks import torch_rivals
 
     raw, scaled = torch_rivals.on_torch(raw), torch_rivals.on_torch(scaled)
@@ -139,10 +138,6 @@ def _on_torch(fit, threads, *arguments):
     from benchmarks import torch_rivals
 
     return torch_rivals.with_threads(threads, fit, *arguments)
-
-
-def _without_torch():
-    raise ImportError("torch is not installed")
 
 
 def _variants(entry: Entry, orders):

@@ -23,6 +23,7 @@ from benchmarks import (
     report,
     rivals,
     sgd_epoch,
+    tasks,
 )
 from benchmarks.harness import Rival
 
@@ -221,10 +222,15 @@ def test_first_calls_are_shown_of_whole_runs():
 
 def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, capsys):
     path = report.write(RESULT, tmp_path / "results")
-    assert path.name == f"sgd_epoch-{machine.name()}.json"
-    assert report.read(path.parent) == [RESULT]
+    assert path.name == f"{machine.name()}.jsonl"
+    other = RESULT | {"question": "another"}
+    for result in (other, RESULT):  # in the place of the older one
+        report.write(result, path.parent)
+    assert report.read(path.parent) == [other, RESULT]
+    report.write(RESULT, path.parent)
     main.main(["table", "--out", str(path.parent)])
-    assert capsys.readouterr().out == report.markdown(RESULT) + "\n"
+    printed = "\n\n".join(map(report.markdown, (other, RESULT)))
+    assert capsys.readouterr().out == printed + "\n"
 
 
 def test_published_results_can_be_rendered():
@@ -235,10 +241,7 @@ def test_published_results_can_be_rendered():
 def test_an_unknown_question_is_refused(capsys):
     with pytest.raises(SystemExit):
         main.main(["sgd_epic"])
-    assert (
-        "got 'sgd_epic', expected sgd_epoch, exact_fits, convex_fits or table"
-        in capsys.readouterr().err
-    )
+    assert "got 'sgd_epic', expected vector_addition, prediction" in capsys.readouterr().err
 
 
 def test_the_machine_is_described_without_names_of_hosts_or_paths():
@@ -294,7 +297,7 @@ def test_the_loss_of_the_check_is_that_of_the_library(tiny):
 
 
 def test_without_torch_its_rivals_are_rows_that_say_so(tiny, monkeypatch):
-    monkeypatch.setattr(sgd_epoch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
     rows = harness.compare(sgd_epoch._torch(*tiny, None), right)
     assert {row.error for row in rows} == {"ImportError: torch is not installed"}
     assert len(rows) == 3
@@ -495,3 +498,134 @@ def test_the_optimum_in_float64_has_no_gradient():
     two = float64.logistic_objective(stacked, x, np.stack([y, y], axis=1), 0.01)
     assert two[0] == pytest.approx(np.log(2))
     assert float64.softmax_objective(stacked, x, y.astype(int), 0.01) == pytest.approx(two[1])
+
+
+def test_an_answer_that_is_not_there_is_refused():
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        rivals = [Rival("later", lambda: pool.submit(int)), Rival("now", lambda: 1)]
+        later, now = harness.compare(rivals, right, rounds=1)
+    assert later.error == "TypeError: the answer holds Future, expected numbers that are there"
+    assert now.error is None and len(now.seconds) == 1
+
+
+def test_an_answer_in_another_dtype_is_refused():
+    pair = [Rival(f"{dtype}", lambda d=dtype: np.ones(2, d)) for dtype in ("float32", "float64")]
+    single, double = harness.compare(pair, np.sum, dtype="float32", rounds=1)
+    assert single.error is None
+    assert double.error == "TypeError: the answer is in float64, expected float32"
+
+
+def test_more_threads_than_were_said_are_refused(monkeypatch):
+    """By the processor's time, where a run is long enough to tell."""
+    wall, work = [0.0], [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: wall[0])
+    monkeypatch.setattr(harness.time, "process_time", lambda: work[0])
+
+    def busy(cores, seconds):
+        def run():
+            wall[0] += seconds
+            work[0] += cores * seconds
+            return 1
+
+        return run
+
+    rows = harness.compare(
+        [
+            Rival("one", busy(1.1, 1), threads=1),
+            Rival("two", busy(2.0, 1), threads=1),
+            Rival("short", busy(2.0, 0.01), threads=1),
+            Rival("free", busy(2.0, 1)),
+        ],
+        right,
+        rounds=2,
+    )
+    assert [row.error for row in rows] == [
+        None,
+        "ValueError: kept 2.0 cores busy, said 1",
+        None,
+        None,
+    ]
+    assert rows[3].cores == pytest.approx(2.0)
+
+
+def test_only_the_libraries_that_were_asked_for_take_part():
+    try:
+        libraries.allow(["torch"])
+        (row,) = harness.compare(libraries.rivals("x", lambda: 1, needs=["sklearn"]), right)
+        assert row.error == "ImportError: scikit-learn was not asked for"
+    finally:
+        libraries.allow(libraries.OPTIONAL)
+    assert not libraries._refused
+
+
+def test_a_headline_names_the_best_of_the_others():
+    rows = [
+        {"name": "jaxlinear, `sweep`", "seconds": [0.1]},
+        {"name": "jaxlinear, loop over `sgd_fit`", "seconds": [5.0]},
+        {"name": "torch", "seconds": [1.23]},
+        {"name": "NumPy", "seconds": [2.0]},
+        {"name": "absent", "error": "ImportError: no"},
+    ]
+    table = {"reference": rows[0]["name"], "rows": rows, "unit": "fit", "headline": "Fits"}
+    result = RESULT | {"tables": [table, {"rows": []}]}
+    assert report.headline([result]).splitlines()[2:] == [
+        "| Fits | 100 ms per fit | 50.0x | 12.3x (torch) |".replace("x ", f"{report._TIMES} "),
+        "",
+        "Times as long as jaxlinear, on A CPU, 2 cores, cpu: cpu.",
+    ]
+
+
+def test_work_is_told_beside_what_the_machine_can_do():
+    rows = [{"name": "a", "seconds": [0.1]}]
+    table = {"reference": "a", "rows": rows, "cost": {"flops": 2e10, "bytes": 0.0}}
+    assert report.work_of(table) == pytest.approx((200, 0))
+    assert report._work(table, RESULT["machine"]) == [
+        "The first row does 200 GFLOP/s (50 % of a matrix product)."
+    ]
+
+
+SMALL = ("vector_addition", "prediction", "per_example_gradients", "sgd_step", "data_loading")
+
+
+@pytest.mark.parametrize("question", SMALL)
+def test_smoke_of_the_small_questions(question, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    result = main.QUESTIONS[question](fast=True, say=lambda message: None)
+    assert_tables(result, 1)
+    json.dumps(result)
+    report.draw([result], tmp_path)
+    assert bool(list(tmp_path.glob("*.png"))) == (question != "data_loading")
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("sklearn"),
+    reason="a rival is scikit-learn: pip install jaxlinear[benchmarks]",
+)
+def test_smoke_of_many_models(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    result = main.QUESTIONS["many_models"](fast=True, say=lambda message: None)
+    assert_tables(result, 3)
+    report.draw([result], tmp_path)
+    kinds = {"break-even", "scaling", "roofline"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"cpu-{kind}.png" for kind in kinds}
+
+
+def test_the_readme_is_written_from_the_results(tmp_path):
+    readme = tmp_path / "README.md"
+    names = ("headline", "benchmarks")
+    readme.write_text("".join(f"a\n<!-- {n} -->\nold\n<!-- end of {n} -->\nb\n" for n in names))
+    report.write(RESULT, tmp_path)
+    for _ in range(2):
+        report.publish(tmp_path, readme)
+    assert "old" not in readme.read_text()
+    assert readme.read_text().count(report.markdown(RESULT)) == 1
+
+
+def test_wrong_answers_to_the_small_questions_are_refused():
+    near = tasks.near(jl.Linear(np.ones((3, 2)), np.ones(3)), 1e-3)
+    assert near(jl.Linear(np.full((2, 2), 1.0005), np.ones(2))) == pytest.approx(5e-4)  # a part
+    for w in (1.01, np.nan):
+        with pytest.raises(ValueError, match="expected at most"):
+            near(jl.Linear(np.full((3, 2), w), np.ones(3)))

@@ -1,0 +1,71 @@
+"""How long does it take to add two vectors? The first lesson in vectorization (d2l 3.1.2)."""
+
+import functools
+
+import jax
+import numpy as np
+
+from benchmarks import machine, tasks
+from benchmarks.harness import Rival
+from benchmarks.libraries import on_jax, rivals
+from benchmarks.tasks import Task
+
+
+def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
+    return tasks.answer("vector_addition", TASKS, directory, fast, rounds, say)
+
+
+def addition(directory, fast: bool) -> Task:
+    n = 1_000 if fast else 1_000_000
+    a, b = np.random.default_rng(0).standard_normal((2, n), dtype=np.float32)
+    on_device, add = on_jax(a, b), jax.jit(lambda a, b: a + b)
+    part = 0.01 if n > 10_000 else 1
+    return Task(
+        f"Adding two vectors of {n:,} numbers",
+        "sum",
+        [
+            Rival("JAX, `jit(a + b)`", lambda: add(*on_device)),
+            Rival("JAX, one operation at a time", lambda: on_device[0] + on_device[1]),
+            *rivals("NumPy, `a + b`", lambda: a + b, threads=[1]),
+            *rivals("torch, `a + b`", functools.partial(_on_torch, a, b), needs=["torch"]),
+            Rival(
+                "Python, a loop over the numbers",
+                lambda: _loop(a, b, int(part * n)),
+                part,
+                tasks.said_of(part, n, "numbers"),
+            ),
+            Rival(
+                "Python, a loop over JAX scalars",
+                lambda: _loop(*on_device, min(n, 500)),
+                min(n, 500) / n,
+                tasks.said_of(min(n, 500) / n, n, "numbers"),
+            ),
+        ],
+        tasks.near(a + b, 1e-6),
+        {"n": n},
+        "largest error",
+        dtype="float32",
+        cost=lambda: machine.cost(add, *on_device),
+    )
+
+
+def _loop(a, b, n: int) -> np.ndarray:
+    total = np.zeros(n, np.float32)
+    for i in range(n):
+        total[i] = a[i] + b[i]
+    return total
+
+
+@functools.cache
+def _tensors(*arrays):
+    import torch
+
+    return [torch.from_numpy(np.frombuffer(a, np.float32).copy()) for a in arrays]
+
+
+def _on_torch(a, b):
+    a, b = _tensors(a.tobytes(), b.tobytes())
+    return (a + b).numpy()
+
+
+TASKS = (addition,)
