@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable
 
 import jax
@@ -69,8 +70,16 @@ def skipped(name: str, reason: str) -> Rival:
 
 
 def _with_threads(threads: int, run: Callable):
-    with _threads_of_libraries().limit(limits=threads):
-        return run()
+    torch = sys.modules.get("torch")  # which counts its threads itself
+    before = torch and torch.get_num_threads()
+    try:
+        if torch:
+            torch.set_num_threads(threads)
+        with _threads_of_libraries().limit(limits=threads):
+            return run()
+    finally:
+        if torch:
+            torch.set_num_threads(before)
 
 
 @functools.cache

@@ -30,6 +30,7 @@ class Task(NamedTuple):
     dtype: str | None = None  # of every floating number in an answer
     cost: Callable[[], dict] | None = None  # {"flops", "bytes"} of a unit of work
     headline: str = ""  # for the first table of the README
+    form: str = ", float32"  # of the data, behind the title
 
 
 def answer(
@@ -66,7 +67,7 @@ def table(task: Task, rounds: int, fast: bool, say) -> dict:
         say=say,
     )
     return {
-        "title": f"{task.title}, float32" + (" (smoke test)" if fast else ""),
+        "title": task.title + task.form + (" (smoke test)" if fast else ""),
         "settings": task.settings,
         "unit": task.unit,
         "reference": task.rivals[0].name,
@@ -102,7 +103,7 @@ def at_most(tolerance: float, error_of: Callable) -> Callable:
         error = float(error_of(answer))
         if not error <= tolerance:  # a NaN is refused too
             raise ValueError(f"off by {error:.1e}, expected at most {tolerance:g}")
-        return error
+        return float(f"{error:.1g}")
 
     return check
 

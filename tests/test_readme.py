@@ -42,6 +42,12 @@ def test_the_modules_of_the_tour_exist():
 def test_the_figures_are_those_of_the_result_files():
     from benchmarks import report
 
-    begin, end = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
-    tables = "\n\n".join(map(report.markdown, report.read()))
-    assert README.split(begin)[1].split(end)[0].strip() == tables.strip()
+    for name, block in report.blocks(report.read()).items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        assert README.split(begin)[1].split(end)[0].strip() == block.strip()
+
+
+def test_the_pictures_are_there():
+    root = Path(__file__).parents[1]
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (root / path).stat().st_size > 10_000
