@@ -28,7 +28,7 @@ def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     result = tasks.answer("many_models", TASKS, directory, fast, rounds, say)
     say("speed by number of models")
     sizes = (1, 4) if fast else (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
-    title = "logistic regressions of 100 x 10 by SGD, 10 epochs"
+    title = f"Logistic regressions of 100 x 10, {EPOCHS} epochs"
     result["curves"] = [curves.measure(title, "models", "all fits", sizes, both_ways, fast)]
     return result
 

@@ -17,9 +17,9 @@ def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     sizes = (1, 8) if fast else (1, 4, 16, 64, 256, 1024, 4096)
     say("speed by batch size and by width")
     result["curves"] = [
-        curves.measure("batch size, 64 features", "examples", "pass", sizes,
+        curves.measure("Gradients per example, 64 features", "examples", "pass", sizes,
                        lambda n: both_ways(*problem(n, 64, 10)), fast),
-        curves.measure("width, 64 examples", "features", "pass", sizes,
+        curves.measure("Gradients of 64 examples", "features", "pass", sizes,
                        lambda d: both_ways(*problem(64, d, 10)), fast),
     ]  # fmt: skip
     return result

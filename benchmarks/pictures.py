@@ -13,7 +13,7 @@ def of(results: list[dict]) -> dict[str, Figure]:
     curves = [curve for result in results for curve in result.get("curves", [])]
     pictures = {"break-even": break_even(curves), "scaling": scaling(curves)} if curves else {}
     worked = [
-        (table["title"].split(",")[0], report.work_of(table))
+        (table["title"].split(", ")[0], report.work_of(table))
         for result in results
         for table in report.tables(result)
         if report.work_of(table) and all(report.work_of(table))

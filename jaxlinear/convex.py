@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import _checks, curvature, gram, implicit, losses, newton
+from jaxlinear import _checks, columns, curvature, gram, implicit, losses, newton
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
 from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
@@ -225,8 +225,8 @@ def _arranged(loss, x, y, outputs, offset, weight, intercept, tol, max_steps, in
     offset = _checks.offset(offset, len(batch.x), shape, dtype)
     separate = bool(shape) and losses.is_separable(loss)
     models = shape[0] if separate else 1
-    columns = batch.x.shape[1] + bool(intercept)
-    form = curvature.choose(len(batch.x), 1 if separate or not shape else shape[0], columns, models)
+    width = batch.x.shape[1] + bool(intercept)
+    form = curvature.choose(len(batch.x), 1 if separate or not shape else shape[0], width, models)
     most = _checks.count(max_steps, "max_steps")
     setting = _Setting(loss, bool(intercept), form, most, separate, init is not None)
     data = _Data(batch, offset, _checks.number(tol, "tol", dtype), sound)
@@ -279,8 +279,8 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     told = newton.Setting(loss, setting.form, tol, setting.most, setting.warm)
     batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
-    problem, units = newton.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
-    theta = newton.scaled(newton.rows(start), units, setting.intercept)
+    problem, units = columns.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
+    theta = columns.scaled(columns.rows(start), units, setting.intercept)
     if not setting.separate:
         state, prepared = newton.minimise(told, problem, theta)
         return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state)
@@ -298,7 +298,7 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
 
 def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State) -> Fit:
     """Parameters in the units of x, with their derivatives, and the report."""
-    found = newton.unscaled(state.theta, units, setting.intercept)
+    found = columns.unscaled(state.theta, units, setting.intercept)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
     params = implicit.optimum(
         functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
@@ -315,7 +315,7 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
 
 def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:
     loss = of_vector(setting.loss, shape)
-    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, newton.rows(g))
+    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, columns.rows(g))
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxlinear import _checks, curvature, exact, factor, gram, losses, newton, residual
+from jaxlinear import _checks, columns, curvature, exact, factor, gram, losses, residual
 from jaxlinear.factor import matmul
 from jaxlinear.objective import of_vector, with_target
 from jaxlinear.types import Batch, Linear
@@ -65,7 +65,7 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     made = made if intercept else gram.uncentred(made)
     inverse = exact.factor_of(batch, made, jnp.zeros_like(made.weight))
     root = inverse.vectors
-    rows = newton.rows(params)
+    rows = columns.rows(params)
     sides = batch._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
     squares = residual.normal(sides, rows, zero, made.mean_x).squares.reshape(made.yy.shape)
@@ -155,9 +155,9 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispe
 
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
-    problem, units = newton.standardised(batch, 0.0, intercept, params.b.size)
-    theta = newton.scaled(newton.rows(params), units, intercept)
-    outputs = newton.outputs_of(problem, theta)
+    problem, units = columns.standardised(batch, 0.0, intercept, params.b.size)
+    theta = columns.scaled(columns.rows(params), units, intercept)
+    outputs = columns.outputs_of(problem, theta)
     count = jnp.asarray(len(batch.x), outputs.dtype)
     count = count if batch.weight is None else jnp.sum(batch.weight)
 
@@ -179,7 +179,7 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dis
     directions = inverse.vectors.T.reshape(-1, *problem.penalty.shape)  # whose squares sum to H⁻¹
     scores = jnp.einsum("nk,np,rkp->nr", slopes, problem.x, directions, precision="highest")
     meat = matmul((problem.share[:, None] * scores).T, scores)
-    root = jax.vmap(lambda theta: newton.unscaled(theta, units, intercept))(directions)
+    root = jax.vmap(lambda theta: columns.unscaled(theta, units, intercept))(directions)
 
     def errors(middle):
         def of(root):

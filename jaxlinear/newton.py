@@ -3,8 +3,7 @@
 Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method, with a factor of its
 Hessian where that is small, or by conjugate gradients; where products with x take long, by L-BFGS
 preconditioned with what can be had of the Hessian (see ``curvature``; Nocedal and Wright,
-*Numerical Optimization*, 2006, 7.1 and 7.2). All derivatives of the loss are autodiff's. Columns
-are centred and scaled inside, so that their units do not matter.
+*Numerical Optimization*, 2006, 7.1 and 7.2). All derivatives of the loss are autodiff's.
 """
 
 import functools
@@ -15,113 +14,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxlinear import factor, gram
+from jaxlinear import factor
+from jaxlinear.columns import Units, outputs_of, unscaled
 from jaxlinear.curvature import Curvature, Problem
 from jaxlinear.factor import matmul
-from jaxlinear.objective import blank, weighted_mean
-from jaxlinear.types import Batch, Linear
+from jaxlinear.types import Linear
 
 _TRIALS = 40
 _BLOCK = 32  # models that take steps together, at least
-
-
-class Units(NamedTuple):
-    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center)."""
-
-    center: Float[Array, " d"]
-    scale: Float[Array, " d"]
-
-
-def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Problem, Units]:
-    """The problem with columns of mean 0 and variance 1, and a column of ones at the end.
-
-    Models that share x share its columns, also where they differ in weights or l2: then these are
-    standardised by the mean of the weights, which is as good a start.
-    """
-    root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
-    columns, units, broken = _columns(intercept)(batch.x, batch.weight, jnp.max(root))
-    penalty = jnp.square(root[:, None] / units.scale[None])
-    if intercept:
-        penalty = jnp.concatenate([penalty, jnp.zeros_like(penalty[:, :1])], axis=1)
-    each = jnp.ones_like(columns[:, 0])
-    if batch.weight is not None:
-        each = batch.weight.astype(columns.dtype)
-    share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
-    y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    return Problem(columns, y, share, penalty), units
-
-
-def _columns(intercept: bool) -> Callable:
-    """Make ``(x, weight, root) -> columns, units, broken``, of which ``vmap`` makes no copies.
-
-    ``broken`` (n,) are rows that hold no number and were blanked, where other models may not
-    have them; ``root`` is the largest √l2.
-    """
-
-    def one(x, weight, root):
-        x = blank(weight, x)
-        batch = Batch(x, x[:, 0], weight)
-        center = jnp.zeros(x.shape[1], gram.floating_dtype(x))
-        if intercept:
-            center = gram.mean(batch, "x")
-        away = gram.away_from(batch, "x", center)
-        largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
-        largest = jnp.where(largest == 0, 1, largest)
-        spread = weighted_mean(jnp.square(away / largest[None]), weight)
-        scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
-        scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
-        made = away / scale[None]
-        if intercept:
-            made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
-        return made, Units(center, scale), jnp.zeros(len(x), bool)
-
-    columns = jax.custom_batching.custom_vmap(one)
-
-    @columns.def_vmap
-    def of_all(models, batched, x, weight, root):
-        of_x, of_weight, of_root = batched
-        if of_x:
-            axes = tuple(map(_axis, (of_x, bool(of_weight), of_root)))
-            made = jax.vmap(one, axes)(x, weight, root)
-            return made, jax.tree.map(lambda _: True, made)
-        broken = ~jnp.isfinite(x).all(axis=1)
-        if of_weight:
-            weight = jnp.where(jnp.isfinite(weight) & (weight > 0), weight, 0)
-            total = jnp.sum(weight, axis=1, keepdims=True)
-            weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
-        weight = jnp.where(broken, 0, jnp.ones(len(x)) if weight is None else weight)
-        made, units, _ = columns(x, weight, jnp.max(root))
-        made = made, units, broken
-        return made, jax.tree.map(lambda _: False, made)
-
-    return columns
-
-
-def outputs_of(problem: Problem, theta) -> Float[Array, "n k"]:
-    """θ x, and for absent examples, whose loss might overflow, that of one that is present."""
-    return blank(problem.share, matmul(problem.x, theta.T))
-
-
-def rows(params: Linear) -> Linear:
-    """Parameters as w (k, d) and b (k,), with k = 1 where there is one output."""
-    return Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
-
-
-def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linear:
-    """The parameters of the columns as they came: linear in θ."""
-    d = len(units.scale)
-    w = theta[:, :d] / units.scale[None]
-    b = theta[:, d] - matmul(w, units.center) if intercept else jnp.zeros_like(theta[:, 0])
-    return Linear(w, b)
-
-
-def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
-    """The inverse of ``unscaled``."""
-    w = params.w * units.scale[None]
-    if not intercept:
-        return w
-    b = params.b + matmul(params.w, units.center)
-    return jnp.concatenate([w, b[:, None]], axis=1)
 
 
 class Setting(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float, PyTree
 
 from jaxlinear import _checks
@@ -132,14 +133,16 @@ def _program(run: Callable, hypers: PyTree) -> tuple[Callable, list]:
     of megabytes, and compiling take twice as long.
     """
     leaves, structure = jax.tree.flatten(hypers)
-    shape = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    shape = structure, shapes, jax.config.jax_enable_x64
     programs = _programs.setdefault(run, {})
     if shape not in programs:
         traced, out = jax.make_jaxpr(jax.vmap(run), return_shape=True)(hypers)
 
         @jax.jit
         def call(data, hypers):
-            flat = jax.core.eval_jaxpr(traced.jaxpr, data, *jax.tree.leaves(hypers))
+            whole = ClosedJaxpr(traced.jaxpr, data)
+            flat = jaxpr_as_fun(whole)(*jax.tree.leaves(hypers))
             return jax.tree.unflatten(jax.tree.structure(out), flat)
 
         programs[shape] = call, traced.consts

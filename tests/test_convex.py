@@ -317,6 +317,38 @@ def test_a_start_without_curvature_is_left(outputs):
     assert np.abs(np.clip(residual, -1, 1).T @ x / 200).max() < 2e-4
 
 
+def test_a_column_that_is_constant_in_one_fold_has_no_weight_there():
+    x, y, _ = problem("logistic", n=80)
+    x[:40, 1] = 3.0
+    x, y = np.float32(x), np.float32(y)
+    weight = np.float32([np.arange(80) < 40, np.arange(80) >= 40, np.ones(80)])
+    fits = jax.jit(jax.vmap(lambda w: jl.logistic_regression(x, y, weight=w)))(weight)
+    assert fits.params.w[0, 1] == pytest.approx(0, abs=1e-6) and abs(fits.params.w[1, 1]) > 1e-3
+    for i in range(3):
+        alone = jl.logistic_regression(x, y, weight=weight[i])
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+            jax.tree.map(lambda leaf, i=i: leaf[i], fits.params),
+            alone.params,
+        )
+
+
+def test_folds_share_the_columns_and_not_what_is_no_number():
+    """A row of NaN is told to the models that have it, and absent for the others."""
+    x, y, _ = problem("logistic", n=80)
+    x, y = np.float32(x), np.float32(y)
+    bad = x.copy()
+    bad[3] = np.nan
+    weight = np.ones((3, 80), np.float32)
+    weight[:2, 3] = 0
+    weight[1, 40:] = 0
+    fit = jax.jit(jax.vmap(lambda x, w: jl.logistic_regression(x, y, 0.1, weight=w), (None, 0)))
+    fits, sound = fit(bad, weight), fit(x, weight)
+    assert status(fits) == [Status.CONVERGED, Status.CONVERGED, Status.NONFINITE_INPUT]
+    np.testing.assert_allclose(fits.params.w[:2], sound.params.w[:2], rtol=1e-4, atol=1e-6)
+    assert np.isnan(fits.params.w[2]).all()
+
+
 def test_offsets_of_columns_do_not_matter():
     x, y, _ = problem("logistic", n=200)
     x = np.round(64 * x).astype(np.float32) / 64  # exact when moved

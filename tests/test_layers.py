@@ -21,6 +21,7 @@ LAYERS = [
     ["train", "residual", "gram", "resample"],
     ["spectral"],
     ["exact", "leave_one_out", "curvature"],
+    ["columns"],
     ["newton"],
     ["recipes", "convex", "cross_validation", "inference"],
     ["plots", "model_file", "probe"],

@@ -1,0 +1,130 @@
+"""Columns of x centred and scaled, so that neither their units nor their offsets matter.
+
+A solver sees θ, the parameters of the scaled columns; ``scaled`` and ``unscaled`` go between them
+and those of the columns as they came, exactly.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxlinear import gram
+from jaxlinear.curvature import Problem
+from jaxlinear.factor import matmul
+from jaxlinear.objective import blank, weighted_mean
+from jaxlinear.types import Batch, Linear
+
+
+class Units(NamedTuple):
+    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center)."""
+
+    center: Float[Array, " d"]
+    scale: Float[Array, " d"]
+
+
+def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Problem, Units]:
+    """The problem with columns of mean 0 and variance 1, and a column of ones at the end.
+
+    Models that share x share its columns, also where they differ in weights or l2: then these are
+    standardised by the mean of the weights, which is as good a start.
+    """
+    root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
+    made = _columns(intercept)(batch.x, batch.weight, jnp.max(root))
+    columns, units, broken, constant = made
+    penalty = jnp.square(root[:, None] / units.scale[None])
+    if intercept:
+        penalty = jnp.where(constant[None], 1, penalty)  # its weight is 0, with any penalty
+        penalty = jnp.concatenate([penalty, jnp.zeros_like(penalty[:, :1])], axis=1)
+    each = jnp.ones_like(columns[:, 0])
+    if batch.weight is not None:
+        each = batch.weight.astype(columns.dtype)
+    share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
+    y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
+    return Problem(columns, y, share, penalty), units
+
+
+def _columns(intercept: bool) -> Callable:
+    """Make ``(x, weight, root) -> columns, units, broken, constant``; ``vmap`` makes no copies.
+
+    Of what other models have: ``broken`` (n,) are rows that hold no number and were blanked,
+    ``constant`` (d,) columns that do not vary in the rows of this one, as the intercept does not.
+    ``root`` is the largest √l2.
+    """
+
+    def one(x, weight, root):
+        x = blank(weight, x)
+        batch = Batch(x, x[:, 0], weight)
+        center = jnp.zeros(x.shape[1], gram.floating_dtype(x))
+        if intercept:
+            center = gram.mean(batch, "x")
+        away = gram.away_from(batch, "x", center)
+        largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
+        largest = jnp.where(largest == 0, 1, largest)
+        spread = weighted_mean(jnp.square(away / largest[None]), weight)
+        scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
+        scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
+        made = away / scale[None]
+        if intercept:
+            made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
+        none = (jnp.zeros(length, bool) for length in x.shape)
+        return made, Units(center, scale), *none
+
+    columns = jax.custom_batching.custom_vmap(one)
+
+    @columns.def_vmap
+    def of_all(models, batched, x, weight, root):
+        of_x, of_weight, of_root = batched
+        if of_x:
+            axes = tuple(0 if own else None for own in (of_x, of_weight, of_root))
+            made = jax.vmap(one, axes)(x, weight, root)
+            return made, jax.tree.map(lambda _: True, made)
+        broken = ~jnp.isfinite(x).all(axis=1)
+        present = weight != 0 if of_weight else None
+        if of_weight:
+            weight = jnp.where(jnp.isfinite(weight) & (weight > 0), weight, 0)
+            total = jnp.sum(weight, axis=1, keepdims=True)
+            weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
+        weight = jnp.where(broken, 0, jnp.ones(len(x)) if weight is None else weight)
+        made, units, _, constant = columns(x, weight, jnp.max(root))
+        if of_weight:
+            constant = jax.vmap(lambda rows: _do_not_vary(made[:, : x.shape[1]], rows))(present)
+        made = made, units, broken, constant
+        return made, (*jax.tree.map(lambda _: False, made[:3]), bool(of_weight))
+
+    return columns
+
+
+def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bool[Array, " d"]:
+    largest = jnp.max(columns, axis=0, where=present[:, None], initial=-jnp.inf)
+    return largest == jnp.min(columns, axis=0, where=present[:, None], initial=jnp.inf)
+
+
+def outputs_of(problem: Problem, theta) -> Float[Array, "n k"]:
+    """θ x, and for absent examples, whose loss might overflow, that of one that is present."""
+    return blank(problem.share, matmul(problem.x, theta.T))
+
+
+def rows(params: Linear) -> Linear:
+    """Parameters as w (k, d) and b (k,), with k = 1 where there is one output."""
+    return Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
+
+
+def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linear:
+    """The parameters of the columns as they came: linear in θ."""
+    d = len(units.scale)
+    w = theta[:, :d] / units.scale[None]
+    b = theta[:, d] - matmul(w, units.center) if intercept else jnp.zeros_like(theta[:, 0])
+    return Linear(w, b)
+
+
+def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
+    """The inverse of ``unscaled``."""
+    w = params.w * units.scale[None]
+    if not intercept:
+        return w
+    b = params.b + matmul(params.w, units.center)
+    return jnp.concatenate([w, b[:, None]], axis=1)
