@@ -43,11 +43,11 @@ def over_models(mesh: Mesh, hypers: PyTree) -> PyTree:
 def over_examples(mesh: Mesh, batch: Batch) -> Batch:
     """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
     parts, n = mesh.shape[EXAMPLES], len(batch.x)
-    short = -n % parts
-    if short:
+    if n % parts:
         weight = np.ones(n, np.float32) if batch.weight is None else batch.weight
+        places = np.arange(-(-n // parts) * parts)
         batch = batch._replace(weight=weight)
-        batch = jax.tree.map(lambda rows: np.concatenate([rows, np.asarray(rows)[:short]]), batch)
+        batch = jax.tree.map(lambda rows: np.asarray(rows)[places % n], batch)
         batch.weight[n:] = 0
     return jax.tree.map(lambda rows: _put(mesh, rows, EXAMPLES), batch)
 

@@ -106,12 +106,23 @@ def check():
                 print(f"{name} on {count} devices is off by {error:.1e}")
     check_sgd(jl.Batch(x, y))
     check_that_rows_stay(jl.Batch(x, y))
+    check_rows_that_do_not_divide(jl.Batch(x, y))
 
 
-def test_rows_that_do_not_divide_are_filled_up():
+def check_rows_that_do_not_divide(batch):
+    """They are filled up by rows that are absent."""
+    mesh = jl.sharding.mesh(examples=8)
+    for n, filled in ((N, N), (N - 3, N), (3, 8)):
+        part = jax.tree.map(lambda rows, n=n: rows[:n], batch)
+        rows = jl.sharding.over_examples(mesh, part)
+        assert rows.x.shape == (filled, D) and (rows.weight is None) == (n == filled)
+        if n > D:
+            same(f"ridge of {n} rows", jl.ridge(*rows[:2], L2, weight=rows.weight, refine=False),
+                 jl.ridge(*part[:2], L2, refine=False))  # fmt: skip
+
+
+def test_what_does_not_divide_is_refused():
     x, y = problem()
-    mesh = jl.sharding.mesh()
-    assert jl.sharding.over_examples(mesh, jl.Batch(x, y)).weight is None
     with pytest.raises(ValueError, match=r"got 512 examples and batch_size 64 for 5 shards"):
         sgd(jl.Batch(x, y), shards=5)
     with pytest.raises(ValueError, match=r"models is 2 and examples 3, for 6 devices; expected"):
