@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import machine, tasks
 from benchmarks.harness import Rival
-from benchmarks.libraries import on_jax, rivals
+from benchmarks.libraries import on_jax, on_torch, rivals
 from benchmarks.tasks import Task
 
 
@@ -27,7 +27,7 @@ def addition(directory, fast: bool) -> Task:
             Rival("JAX, `jit(a + b)`", lambda: add(*on_device)),
             Rival("JAX, one operation at a time", lambda: on_device[0] + on_device[1]),
             *rivals("NumPy, `a + b`", lambda: a + b, threads=[1]),
-            *rivals("torch, `a + b`", functools.partial(_on_torch, a, b), needs=["torch"]),
+            *rivals("torch, `a + b`", _torch(a, b), needs=["torch"]),
             Rival(
                 "Python, a loop over the numbers",
                 lambda: _loop(a, b, int(part * n)),
@@ -56,16 +56,14 @@ def _loop(a, b, n: int) -> np.ndarray:
     return total
 
 
-@functools.cache
-def _tensors(*arrays):
-    import torch
+def _torch(*arrays):
+    tensors = functools.cache(lambda: on_torch(*arrays))
 
-    return [torch.from_numpy(np.frombuffer(a, np.float32).copy()) for a in arrays]
+    def run():
+        a, b = tensors()
+        return (a + b).cpu().numpy()
 
-
-def _on_torch(a, b):
-    a, b = _tensors(a.tobytes(), b.tobytes())
-    return (a + b).numpy()
+    return run
 
 
 TASKS = (addition,)

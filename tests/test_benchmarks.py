@@ -241,7 +241,8 @@ def test_published_results_can_be_rendered():
 def test_an_unknown_question_is_refused(capsys):
     with pytest.raises(SystemExit):
         main.main(["sgd_epic"])
-    assert "got 'sgd_epic', expected vector_addition, prediction" in capsys.readouterr().err
+    expected = f"got 'sgd_epic', expected {', '.join(main.QUESTIONS)}, table or report"
+    assert expected in capsys.readouterr().err
 
 
 def test_the_machine_is_described_without_names_of_hosts_or_paths():
