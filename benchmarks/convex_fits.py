@@ -26,7 +26,9 @@ OPTIMUM = 0.3498928
 
 def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     """One table for each of ``TASKS``; ``fast`` is a smoke test on small data."""
-    return tasks.answer("convex_fits", TASKS, directory, fast, rounds, say)
+    return tasks.answer(
+        "convex_fits", TASKS, directory=directory, fast=fast, rounds=rounds, say=say
+    )
 
 
 def fashion_mnist(directory, fast: bool) -> Task:

@@ -22,7 +22,7 @@ SAME = "same choice, %"
 
 def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     """One table for each of ``TASKS``; ``fast`` is a smoke test on small data."""
-    return tasks.answer("exact_fits", TASKS, directory, fast, rounds, say)
+    return tasks.answer("exact_fits", TASKS, directory=directory, fast=fast, rounds=rounds, say=say)
 
 
 def least_squares(directory, fast: bool) -> Task:

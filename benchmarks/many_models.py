@@ -25,7 +25,9 @@ OWN_RATE = -1  # the place of a model that has no rate of the sweep
 
 def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
     import_libraries()
-    result = tasks.answer("many_models", TASKS, directory, fast, rounds, say)
+    result = tasks.answer(
+        "many_models", TASKS, directory=directory, fast=fast, rounds=rounds, say=say
+    )
     say("speed by number of models")
     sizes = (1, 4) if fast else (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
     title = f"Logistic regressions of 100 x 10, {EPOCHS} epochs"

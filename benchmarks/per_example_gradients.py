@@ -13,7 +13,9 @@ from benchmarks.tasks import Task, shape_of
 
 
 def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
-    result = tasks.answer("per_example_gradients", TASKS, directory, fast, rounds, say)
+    result = tasks.answer(
+        "per_example_gradients", TASKS, directory=directory, fast=fast, rounds=rounds, say=say
+    )
     sizes = (1, 8) if fast else (1, 4, 16, 64, 256, 1024, 4096)
     say("speed by batch size and by width")
     result["curves"] = [

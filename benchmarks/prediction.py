@@ -12,10 +12,6 @@ from benchmarks.libraries import on_jax, on_torch, rivals
 from benchmarks.tasks import Task, shape_of
 
 
-def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
-    return tasks.answer("prediction", TASKS, directory, fast, rounds, say)
-
-
 def prediction(directory, fast: bool) -> Task:
     n, d, k = (100, 20, 3) if fast else (10_000, 784, 10)
     draw = functools.partial(np.random.default_rng(0).standard_normal, dtype=np.float32)
@@ -62,3 +58,4 @@ def _torch(*arrays):
 
 
 TASKS = (prediction,)
+answer = functools.partial(tasks.answer, "prediction", TASKS)

@@ -34,7 +34,13 @@ class Task(NamedTuple):
 
 
 def answer(
-    question: str, tasks: Iterable[Callable], directory, fast: bool, rounds: int, say: Callable
+    question: str,
+    tasks: Iterable[Callable],
+    *,
+    directory=None,
+    fast: bool = False,
+    rounds: int = 7,
+    say: Callable = print,
 ) -> dict:
     """One table for each of ``tasks``, which are made of (directory, fast).
 
