@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import timeit
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -225,10 +226,11 @@ def test_official_arrays_bit_for_bit(prepared):
 
 def test_second_load_is_fast(prepared):
     jnp.zeros(1).block_until_ready()
-    begin = time.perf_counter()
-    data = fashion_mnist(prepared)
-    data.train.x.block_until_ready()
-    assert time.perf_counter() - begin < 0.5
+
+    def load():
+        fashion_mnist(prepared).train.x.block_until_ready()
+
+    assert min(timeit.repeat(load, number=1, repeat=3)) < 0.5
 
 
 @official
