@@ -216,23 +216,24 @@ def cross_validation(directory, fast: bool) -> Task:
     weight = np.zeros((5 * repeats, len(x)), np.float32)
     for model, (rows, _) in enumerate(folds.split(x, y)):
         weight[model, rows] = 1
-    data, penalties = on_jax(x, y), jnp.asarray(l2s)
+    data, penalties = on_jax(x, y, weight), jnp.asarray(l2s)
+    loss = jl.losses.softmax_cross_entropy
 
     def path(weight):
         """The accuracy on the rows that are held out, for every penalty."""
-        fits = jl.glm_path(
-            jl.losses.softmax_cross_entropy, *data, penalties, weight=weight, outputs=10, tol=1e-4
-        )
+        fits = jl.glm_path(loss, *data[:2], penalties, weight=weight, outputs=10, tol=1e-4)
         held = jax.vmap(lambda params: jl.metrics.accuracy(
             jl.predict(params, data[0]), data[1], 1 - weight))  # fmt: skip
         return held(fits.params)
 
-    on_device = on_jax(weight)[0]
+    def of_folds():
+        return np.asarray(jl.sweep(path, data[2])).mean(axis=0)
 
     def run():
-        return np.asarray(jl.sweep(path, on_device)).mean(axis=0)
+        chosen = jl.glm_cv(loss, *data[:2], penalties, data[2], outputs=10, tol=1e-4)
+        return 1 - np.asarray(chosen.scores)
 
-    expected = run()
+    expected = of_folds()
 
     def check(scores):
         if np.shape(scores) != l2s.shape or np.argmax(scores) != np.argmax(expected):
@@ -245,7 +246,8 @@ def cross_validation(directory, fast: bool) -> Task:
         f"repeats, {number} penalties",
         f"{fits} fits",
         [
-            Rival("jaxlinear, `sweep` of `glm_path` over folds", run),
+            Rival("jaxlinear, `glm_cv`", run),
+            Rival("jaxlinear, `sweep` of `glm_path` over folds", of_folds),
             *(
                 Rival("scikit-learn, `GridSearchCV`, n_jobs=2",
                       functools.partial(many_rivals.grid_search, x, y, l2s, folds, solver, tol),

@@ -26,8 +26,8 @@ from jaxlinear.cross_validation import CrossValidation, ridge_cv
 from jaxlinear.exact import least_squares, ridge, ridge_path
 from jaxlinear.models import affine, labels, normal, predict, probabilities, zeros
 from jaxlinear.objective import mean_loss
-from jaxlinear.probe import linear_probe
 from jaxlinear.recipes import sgd_fit
+from jaxlinear.selection import glm_cv, linear_probe
 from jaxlinear.sgd import sgd
 from jaxlinear.sweep import best, grid, sweep
 from jaxlinear.types import Batch, Dataset, Fit, Linear, Report, Status
@@ -46,6 +46,7 @@ __all__ = [
     "best",
     "data",
     "glm",
+    "glm_cv",
     "glm_path",
     "gram",
     "grid",

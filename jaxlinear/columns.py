@@ -26,33 +26,42 @@ class Units(NamedTuple):
     scale: Float[Array, " d"]
 
 
-def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> tuple[Problem, Units]:
+class Standardised(NamedTuple):
+    """A problem in the units of its columns, and the ``common`` one of all models that share x."""
+
+    problem: Problem
+    units: Units
+    common: Problem
+
+
+def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> Standardised:
     """The problem with columns of mean 0 and variance 1, and a column of ones at the end.
 
     Models that share x share its columns, also where they differ in weights or l2: then these are
     standardised by the mean of the weights, which is as good a start.
     """
     root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
-    made = _columns(intercept)(batch.x, batch.weight, jnp.max(root))
-    columns, units, broken, constant = made
+    columns, units, mean, broken, constant = _columns(intercept)(
+        batch.x, batch.weight, jnp.max(root)
+    )
     penalty = jnp.square(root[:, None] / units.scale[None])
+    own = penalty
     if intercept:
-        penalty = jnp.where(constant[None], 1, penalty)  # its weight is 0, with any penalty
-        penalty = jnp.concatenate([penalty, jnp.zeros_like(penalty[:, :1])], axis=1)
-    each = jnp.ones_like(columns[:, 0])
-    if batch.weight is not None:
-        each = batch.weight.astype(columns.dtype)
+        own = jnp.where(constant[None], 1, penalty)  # its weight is 0, with any penalty
+        penalty, own = (jnp.pad(each, ((0, 0), (0, 1))) for each in (penalty, own))
+    each = jnp.ones_like(mean) if batch.weight is None else batch.weight.astype(columns.dtype)
     share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    return Problem(columns, y, share, penalty), units
+    common = Problem(columns, batch.y, mean, penalty)
+    return Standardised(Problem(columns, y, share, own), units, common)
 
 
 def _columns(intercept: bool) -> Callable:
-    """Make ``(x, weight, root) -> columns, units, broken, constant``; ``vmap`` makes no copies.
+    """Make ``(x, weight, root) -> columns, units, mean, broken, constant``; ``vmap`` copies none.
 
-    Of what other models have: ``broken`` (n,) are rows that hold no number and were blanked,
-    ``constant`` (d,) columns that do not vary in the rows of this one, as the intercept does not.
-    ``root`` is the largest √l2.
+    ``mean`` (n,) are shares by the mean of the weights. Of what other models have: ``broken``
+    (n,) are rows that hold no number and were blanked, ``constant`` (d,) columns that do not vary
+    in the rows of this one, as the intercept does not. ``root`` is the largest √l2.
     """
 
     def one(x, weight, root):
@@ -70,8 +79,9 @@ def _columns(intercept: bool) -> Callable:
         made = away / scale[None]
         if intercept:
             made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
+        share = jnp.ones_like(made[:, 0]) if weight is None else weight.astype(made.dtype)
         none = (jnp.zeros(length, bool) for length in x.shape)
-        return made, Units(center, scale), *none
+        return made, Units(center, scale), share / jnp.sum(share), *none
 
     columns = jax.custom_batching.custom_vmap(one)
 
@@ -89,11 +99,11 @@ def _columns(intercept: bool) -> Callable:
             total = jnp.sum(weight, axis=1, keepdims=True)
             weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
         weight = jnp.where(broken, 0, jnp.ones(len(x)) if weight is None else weight)
-        made, units, _, constant = columns(x, weight, jnp.max(root))
+        made, units, share, _, constant = columns(x, weight, jnp.max(root))
         if of_weight:
             constant = jax.vmap(lambda rows: _do_not_vary(made[:, : x.shape[1]], rows))(present)
-        made = made, units, broken, constant
-        return made, (*jax.tree.map(lambda _: False, made[:3]), bool(of_weight))
+        made = made, units, share, broken, constant
+        return made, (*jax.tree.map(lambda _: False, made[:4]), bool(of_weight))
 
     return columns
 

@@ -23,9 +23,8 @@ from jaxlinear.types import Batch, Fit, Status
 class CrossValidation(NamedTuple):
     """The fit at the chosen l2, () or (k,), and the scores (m, *k) of all l2s: less is better.
 
-    A score is Σ_i w_i (o_i − y_i)² / Σ_i w_i, where o_i is predicted without example i or its
-    fold, for every target. It is NaN, and never chosen, where the dtype cannot tell the error of
-    an example left out: one that alone determines a coefficient, at a small l2.
+    A score is Σ_i w_i error(o_i, y_i) / Σ_i w_i, where o_i is predicted without example i, its
+    fold, or all that is held out. It is NaN, and never chosen, where there is no such prediction.
     """
 
     fit: Fit
@@ -58,9 +57,11 @@ def ridge_cv(
         cross-validation (Golub, Heath and Wahba, 1979).
 
     Returns:
-      ``CrossValidation(fit, l2, scores)``; ``fit.report.status`` is STALLED_AT_PRECISION where no
-      score is a number, and the first of l2s is taken. The scores are differentiable in l2s and
-      in the data, so that l2 can also be found by gradient descent.
+      ``CrossValidation(fit, l2, scores)``, scores of the error (o − y)², NaN where the dtype
+      cannot tell it: of an example that alone determines a coefficient, at a small l2.
+      ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number, and the first of
+      l2s is taken. The scores are differentiable in l2s and in the data, so that l2 can also be
+      found by gradient descent.
 
     scikit-learn's ``RidgeCV(alphas=l2s * n, alpha_per_target=per_target)``, and ``GridSearchCV``
     over ``Ridge`` for folds; himalaya's ``RidgeCV``.

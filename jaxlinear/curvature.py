@@ -1,11 +1,12 @@
-"""The curvature of a convex objective, in four forms that a machine can afford.
+"""The curvature of a convex objective, in five forms that a machine can afford.
 
 H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
 outputs. ``exact`` is H itself, for few coefficients. ``alike`` has one inverse for all outputs,
 which products with H correct. ``sampled`` stands for H where such a product takes long: every
 block of one output from the examples that matter most to it, and what couples the outputs in the
 directions in which x varies most. ``shared`` has one eigendecomposition of x for thousands of
-models. All but the first precondition: they need not be right, only near.
+models. ``near`` has one inverse for all models that end near each other, as the folds of a
+cross-validation do. All but the first precondition: they need not be right, only near.
 """
 
 from collections.abc import Callable
@@ -38,15 +39,15 @@ class Problem(NamedTuple):
 class Curvature(NamedTuple):
     """A form of H.
 
-    ``prepare(problem)`` is made once, ``build(prepared, problem, loss, outputs)`` from the
-    Hessians of the losses there, and ``apply(prepared, built, g)`` is about H⁻¹ g. ``due(clock,
-    ratio, last)`` says when to build it again: ``ratio`` is what it promises now, as a part of
-    what it promised one step ago, and ``last`` that this is little enough to end. What the form
-    leaves out is learned from ``memory`` steps by L-BFGS, or for every step anew from so many
-    ``products`` with H, at most, by conjugate gradients.
+    ``prepare(problem)`` is made once, unless it is given, ``build(prepared, problem, loss,
+    outputs)`` from the Hessians of the losses there, and ``apply(prepared, built, g)`` is about
+    H⁻¹ g. ``due(clock, ratio, last)`` says when to build it again: ``ratio`` is what it promises
+    now, as a part of what it promised one step ago, and ``last`` that this is little enough to
+    end. What the form leaves out is learned from ``memory`` steps by L-BFGS, or for every step
+    anew from so many ``products`` with H, at most, by conjugate gradients.
     """
 
-    prepare: Callable
+    prepare: Callable | None
     build: Callable
     apply: Callable
     due: Callable
@@ -141,6 +142,11 @@ def _slower(clock, ratio, last):
     return last | ~((clock > 0) & (ratio < 0.1))
 
 
+def _inverse(root: _Root) -> Float[Array, "d d"]:
+    half = _divided(root.lower, jnp.diag(root.inverse))
+    return matmul(half.T, half)
+
+
 exact = Curvature(lambda problem: None, _exactly, _solve, _slower)
 
 
@@ -154,9 +160,7 @@ def _gram(problem: Problem) -> Float[Array, "p p"]:
 def _inverse_of_all(gram, problem: Problem, loss: Callable, outputs) -> Float[Array, "p p"]:
     """One inverse for all outputs: the mean curvature of the losses takes the place of each."""
     size = mean_of_diagonal(loss, problem, outputs)
-    root = _damped(size * gram + jnp.diag(jnp.mean(problem.penalty, axis=0)))
-    half = _divided(root.lower, jnp.diag(root.inverse))
-    return matmul(half.T, half)
+    return _inverse(_damped(size * gram + jnp.diag(jnp.mean(problem.penalty, axis=0))))
 
 
 alike = Curvature(
@@ -244,9 +248,7 @@ def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outp
     size = jnp.sum(jnp.maximum(diagonal, 0), axis=0)
     index, each = _drawn(size, min(len(x), _COUPLED))
     drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
-    coupled = _damped(hessian(problem._replace(x=x[index], penalty=weights), drawn))
-    half = _divided(coupled.lower, jnp.diag(coupled.inverse))
-    coupling = matmul(half.T, half)
+    coupling = _inverse(_damped(hessian(problem._replace(x=x[index], penalty=weights), drawn)))
     alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
     coupling = coupling - alone.reshape(coupling.shape)
     return _Sampled(roots, coupling)
@@ -300,6 +302,24 @@ def _apply_scaled(prepared: _Spectrum, scale, g):
 
 
 shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8)
+
+
+# ------------------------------------------------------------------ near
+
+
+def inverse_there(loss: Callable, problem: Problem, outputs) -> Float[Array, "kp kp"]:
+    """H⁻¹ at these outputs, of the examples whose curvature there is a number."""
+    h = hessians(loss, problem, outputs)
+    return _inverse(_damped(hessian(problem, jnp.where(jnp.isfinite(h), h, 0))))
+
+
+near = Curvature(
+    None,
+    lambda inverse, problem, loss, outputs: (),
+    lambda inverse, built, g: matmul(inverse, g.reshape(-1)).reshape(g.shape),
+    lambda clock, ratio, last: False,
+    products=100,
+)
 
 
 def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:

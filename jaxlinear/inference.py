@@ -155,7 +155,7 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispe
 
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
-    problem, units = columns.standardised(batch, 0.0, intercept, params.b.size)
+    problem, units, _ = columns.standardised(batch, 0.0, intercept, params.b.size)
     theta = columns.scaled(columns.rows(params), units, intercept)
     outputs = columns.outputs_of(problem, theta)
     count = jnp.asarray(len(batch.x), outputs.dtype)

@@ -74,18 +74,19 @@ class State(NamedTuple):
     stuck: Bool[Array, ""]
 
 
-def minimise(setting: Setting, problem: Problem, theta) -> tuple[State, Any]:
+def minimise(setting: Setting, problem: Problem, theta, prepared=None) -> tuple[State, Any]:
     """From θ until a step promises less than ``tol`` of the objective, or makes nothing less.
 
-    Also returns what the form of the curvature was prepared with. Under ``vmap`` a model that is
-    done makes room for another, so that the slowest do not hold up the rest; what is made of x
-    alone is made once where all share x.
+    Also returns what the form of the curvature was ``prepared`` with, unless it is given. Under
+    ``vmap`` a model that is done makes room for another, so that the slowest do not hold up the
+    rest; what is made of x alone is made once where all share x.
     """
 
     @jax.custom_batching.custom_vmap
-    def solve(problem, tol, theta):
+    def solve(problem, tol, theta, prepared):
         told = setting._replace(tol=tol)
-        prepared = told.form.prepare(problem)
+        if prepared is None:
+            prepared = told.form.prepare(problem)
 
         def advance(carry):
             clock, state = carry
@@ -96,25 +97,23 @@ def minimise(setting: Setting, problem: Problem, theta) -> tuple[State, Any]:
         return state, prepared
 
     solve.def_vmap(functools.partial(_minimise_many, setting))
-    return solve(problem, setting.tol, theta)
+    return solve(problem, setting.tol, theta, prepared)
 
 
-def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta):
+def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta, prepared):
     """``minimise`` for the leaves with a leading axis, those that are ``batched``.
 
     A block of models takes steps until half of them are done; then others take their places.
     """
-    of_problem, of_tol, of_theta = batched
-    shares_x = not (of_problem.x or of_problem.share)
+    of_problem, of_tol, of_theta, of_prepared = batched
     if not of_theta:
         theta = jnp.broadcast_to(theta, (models, *theta.shape))
-    if shares_x:  # of the penalties one will do: a form needs to know their size
-        penalty = problem.penalty[0] if of_problem.penalty else problem.penalty
-        prepared = setting.form.prepare(problem._replace(penalty=penalty))
-    else:
-        prepared = jax.vmap(setting.form.prepare, (jax.tree.map(_axis, of_problem),))(problem)
+    if prepared is None:
+        shares_x = not (of_problem.x or of_problem.share)
+        prepared = _prepared_for_many(setting.form, problem, of_problem, shares_x)
+        of_prepared = jax.tree.map(lambda _: not shares_x, prepared)
     given = problem, tol, prepared
-    of_given = of_problem, of_tol, jax.tree.map(lambda _: not shares_x, prepared)
+    of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
     size = max(models // 8, min(models, _BLOCK))
 
@@ -151,7 +150,15 @@ def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol
 
     state = jax.vmap(start, (axes, 0))(given, theta)
     state = jax.lax.while_loop(lambda state: jnp.any(unfinished(state, tol)), run, state)
-    return (state, prepared), (jax.tree.map(lambda _: True, state), of_given[2])
+    return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
+
+
+def _prepared_for_many(form: Curvature, problem: Problem, batched, shares_x: bool):
+    if not shares_x:
+        return jax.vmap(form.prepare, (jax.tree.map(_axis, batched),))(problem)
+    # Of the penalties one will do: a form needs to know their size.
+    penalty = problem.penalty[0] if batched.penalty else problem.penalty
+    return form.prepare(problem._replace(penalty=penalty))
 
 
 def _axis(of_model: bool) -> int | None:

@@ -54,7 +54,8 @@ def _repeated(key, y, folds: int, repeats: int):
         order = permutation(key, len(y))
         by_class = order[jnp.argsort(y[order], stable=True)]
         # Dealt out like cards, class after class: folds and classes are both balanced.
-        fold = jnp.zeros(len(y), jnp.int32).at[by_class].set(jnp.arange(len(y)) % folds)
+        deal = jnp.arange(len(y), dtype=jnp.int32) % folds
+        fold = jnp.zeros(len(y), jnp.int32).at[by_class].set(deal)
         return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)
 
     return jax.vmap(once)(jax.random.split(key, repeats)).reshape(repeats * folds, len(y))

@@ -615,7 +615,7 @@ def test_a_fit_is_a_start():
     np.testing.assert_allclose(again.params.w, fit.params.w, rtol=1e-4, atol=1e-6)
 
 
-# ------------------------------------------------------------------ paths and probes
+# ------------------------------------------------------------------ paths
 
 
 @pytest.mark.parametrize("name", ["softmax", "logistic-3"])
@@ -640,65 +640,6 @@ def test_a_path_goes_on_after_a_fit_that_failed():
     assert status(path) == [Status.CONVERGED] * 3 + [Status.NONFINITE_INPUT] * 3
     alone = jl.logistic_regression(xs[0], y, 0.1)
     np.testing.assert_allclose(path.params.w[0, 2], alone.params.w, rtol=1e-4)
-
-
-def probed(x, y, rows, l2s, loss, error):
-    """The protocol as a loop."""
-    fits = [jl.glm(loss, x[~rows], y[~rows], l2) for l2 in l2s]
-    outputs = [jl.predict(fit.params, x[rows]) for fit in fits]
-    scores = [np.mean(error(np.asarray(o), y[rows])) for o in outputs]
-    best = min(range(len(l2s)), key=lambda i: (scores[i], -l2s[i]))
-    return jl.glm(loss, x, y, l2s[best]), l2s[best], np.array(scores)
-
-
-def test_a_probe_is_the_protocol(x64):
-    x, y, _ = problem("softmax", n=120)
-    rows = np.arange(120) % 4 == 0
-    l2s = np.array([1e-4, 1.0, 1e-2, 100.0])
-    loss = jl.losses.softmax_cross_entropy
-    probe = jl.linear_probe(x, y, rows, l2s)
-    fit, l2, scores = probed(x, y, rows, l2s, loss, lambda o, y: o.argmax(1) != y)
-    np.testing.assert_allclose(probe.scores, scores)
-    assert probe.l2 == l2
-    np.testing.assert_allclose(probe.fit.params.w, fit.params.w, atol=1e-6)
-    same = jl.linear_probe(x, y, np.flatnonzero(rows), l2s, error=jl.losses.zero_one)
-    assert same.l2 == probe.l2
-
-
-def test_every_concept_has_its_own_penalty(x64):
-    x, y, _ = problem("logistic-3", n=120)
-    y[:, 2] = np.random.default_rng(0).integers(0, 2, 120)  # noise: a strong penalty is best
-    rows, l2s = np.arange(120) % 4 == 0, np.array([1e-4, 1e-2, 1.0])
-    loss = jl.losses.logistic
-
-    def error(o, y):
-        return np.logaddexp(0, o) - y * o
-
-    probe = jl.linear_probe(x, y, rows, l2s, loss=loss, error=loss)
-    for concept in range(3):
-        fit, l2, scores = probed(x, y[:, concept], rows, l2s, loss, error)
-        np.testing.assert_allclose(probe.scores[:, concept], scores, rtol=1e-6)
-        assert probe.l2[concept] == l2
-        np.testing.assert_allclose(probe.fit.params.w[concept], fit.params.w, atol=1e-6)
-    assert len(set(np.array(probe.l2))) > 1
-
-
-def test_a_probe_has_45_values_of_c_and_takes_weights():
-    x, y, weight = problem("logistic", n=60)
-    rows = np.arange(60) >= 40
-    weight[50], x[50] = 0, np.nan
-    probe = jl.linear_probe(np.float32(x), y, rows, loss=jl.losses.logistic, weight=weight)
-    assert probe.scores.shape == (45,) and np.isfinite(probe.scores).all()
-    total = weight[~rows].sum()
-    assert 1 / (1e5 * total) * 0.99 <= probe.l2 <= 1 / (1e-6 * total) * 1.01
-    assert status(probe.fit) == [Status.CONVERGED]
-
-
-@pytest.mark.parametrize("rows", [np.ones(40, bool), np.zeros(40, bool), np.ones(39, bool), [40]])
-def test_rows_that_cannot_choose_are_refused(rows):
-    x, y, _ = problem("logistic")
-    with pytest.raises(ValueError, match="held_out has shape"):
-        jl.linear_probe(x, y, rows, loss=jl.losses.logistic)
 
 
 # ------------------------------------------------------------------ derivatives

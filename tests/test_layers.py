@@ -24,7 +24,7 @@ LAYERS = [
     ["columns"],
     ["newton"],
     ["recipes", "convex", "cross_validation", "inference"],
-    ["plots", "model_file", "probe"],
+    ["plots", "model_file", "selection"],
     ["__init__"],
     ["commands"],
     ["__main__"],

@@ -1,0 +1,243 @@
+"""A penalty chosen by what was not fitted: the same as by a loop of fits."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from test_convex import problem, status
+
+import jaxlinear as jl
+from jaxlinear import selection
+
+Status = jl.Status
+softmax, logistic = jl.losses.softmax_cross_entropy, jl.losses.logistic
+
+
+# ------------------------------------------------------------------ fits that end near each other
+
+
+def wide(outputs, d, n=150):
+    """A problem with enough coefficients for one Hessian of all fits, and four bootstraps."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, d))
+    o = x @ rng.normal(size=(d, outputs)) / 2 + rng.gumbel(size=(n, outputs))
+    y = o.argmax(axis=1) if outputs == 3 else (o > 0) * 1.0
+    return x, y, np.array(jl.resample.bootstrap(jax.random.key(0), n, 4), float)
+
+
+WIDE = pytest.mark.parametrize(("loss", "outputs", "d"), [(softmax, 3, 20), (logistic, 2, 60)])
+
+
+@WIDE
+def test_a_fit_near_another_is_the_one_from_afar(loss, outputs, d, x64):
+    """Also where a row of NaN is absent for some, and where the start is not near at all."""
+    x, y, weight = wide(outputs, d)
+    x[7], weight[:, 7] = np.nan, [0, 0, 0, 1]
+    whole = jl.glm(loss, x, y, 0.01, weight=np.arange(len(x)) != 7, outputs=outputs)
+    other = jl.Linear(whole.params.w[:, ::-1] * 9, whole.params.b)
+
+    def fit(weight, init, near):
+        return jl.glm(
+            loss, x, y, 0.01, weight=weight, outputs=outputs, init=init, near=near, tol=1e-12
+        )
+
+    near, not_near, afar = (
+        jax.jit(jax.vmap(lambda w, i=init, n=near: fit(w, i, n)))(weight)
+        for init, near in ((whole, True), (other, True), (None, False))
+    )
+    for fits in (near, not_near):
+        np.testing.assert_allclose(fits.params.w, afar.params.w, atol=2e-6)
+        np.testing.assert_array_equal(fits.report.status, afar.report.status)
+    assert {*status(near)} == {Status.CONVERGED, Status.NONFINITE_INPUT}
+    assert (near.report.steps[:3] <= afar.report.steps[:3]).all()
+    alone = fit(weight[0], whole, True)
+    np.testing.assert_allclose(near.params.w[0], alone.params.w, atol=2e-6)
+
+
+@WIDE
+def test_one_hessian_serves_all_fits(loss, outputs, d):
+    x, y, weight = wide(outputs, d)
+    x, y = np.float32(x), np.int32(y) if loss is softmax else np.float32(y)
+    init = jl.zeros(d, outputs)
+
+    def factored(near):
+        """The shapes of what is factored."""
+
+        def fit(weight):
+            return jl.glm(
+                loss, x, y, 0.1, weight=weight, outputs=outputs, init=init, near=near
+            ).params
+
+        text = str(jax.make_jaxpr(jax.vmap(fit))(np.float32(weight)))
+        return {shape for shape in re.findall(r"f32\[([\d,]+)\] = cholesky", text)}
+
+    one = {f"{3 * 21},{3 * 21}"} if loss is softmax else {"2,61,61"}
+    assert factored(True) == one != factored(False)
+
+
+def test_near_needs_somewhere_to_start():
+    x, y, _ = problem("logistic")
+    with pytest.raises(ValueError, match="near needs init"):
+        jl.glm(logistic, x, y, near=True)
+
+
+# ------------------------------------------------------------------ held-out rows
+
+
+def probed(x, y, rows, l2s, loss, error):
+    """The protocol as a loop."""
+    fits = [jl.glm(loss, x[~rows], y[~rows], l2) for l2 in l2s]
+    outputs = [jl.predict(fit.params, x[rows]) for fit in fits]
+    scores = [np.mean(error(np.asarray(o), y[rows])) for o in outputs]
+    best = min(range(len(l2s)), key=lambda i: (scores[i], -l2s[i]))
+    return jl.glm(loss, x, y, l2s[best]), l2s[best], np.array(scores)
+
+
+def test_a_probe_is_the_protocol(x64):
+    x, y, _ = problem("softmax", n=120)
+    rows = np.arange(120) % 4 == 0
+    l2s = np.array([1e-4, 1.0, 1e-2, 100.0])
+    loss = jl.losses.softmax_cross_entropy
+    probe = jl.linear_probe(x, y, rows, l2s)
+    fit, l2, scores = probed(x, y, rows, l2s, loss, lambda o, y: o.argmax(1) != y)
+    np.testing.assert_allclose(probe.scores, scores)
+    assert probe.l2 == l2
+    np.testing.assert_allclose(probe.fit.params.w, fit.params.w, atol=1e-6)
+    same = jl.linear_probe(x, y, np.flatnonzero(rows), l2s, error=jl.losses.zero_one)
+    assert same.l2 == probe.l2
+
+
+def test_every_concept_has_its_own_penalty(x64):
+    x, y, _ = problem("logistic-3", n=120)
+    y[:, 2] = np.random.default_rng(0).integers(0, 2, 120)  # noise: a strong penalty is best
+    rows, l2s = np.arange(120) % 4 == 0, np.array([1e-4, 1e-2, 1.0])
+    loss = jl.losses.logistic
+
+    def error(o, y):
+        return np.logaddexp(0, o) - y * o
+
+    probe = jl.linear_probe(x, y, rows, l2s, loss=loss, error=loss)
+    for concept in range(3):
+        fit, l2, scores = probed(x, y[:, concept], rows, l2s, loss, error)
+        np.testing.assert_allclose(probe.scores[:, concept], scores, rtol=1e-6)
+        assert probe.l2[concept] == l2
+        np.testing.assert_allclose(probe.fit.params.w[concept], fit.params.w, atol=1e-6)
+    assert len(set(np.array(probe.l2))) > 1
+
+
+def test_a_probe_has_45_values_of_c_and_takes_weights():
+    x, y, weight = problem("logistic", n=60)
+    rows = np.arange(60) >= 40
+    weight[50], x[50] = 0, np.nan
+    probe = jl.linear_probe(np.float32(x), y, rows, loss=jl.losses.logistic, weight=weight)
+    assert probe.scores.shape == (45,) and np.isfinite(probe.scores).all()
+    total = weight[~rows].sum()
+    assert 1 / (1e5 * total) * 0.99 <= probe.l2 <= 1 / (1e-6 * total) * 1.01
+    assert status(probe.fit) == [Status.CONVERGED]
+
+
+@pytest.mark.parametrize("rows", [np.ones(40, bool), np.zeros(40, bool), np.ones(39, bool), [40]])
+def test_rows_that_cannot_choose_are_refused(rows):
+    x, y, _ = problem("logistic")
+    with pytest.raises(ValueError, match="held_out has shape"):
+        jl.linear_probe(x, y, rows, loss=jl.losses.logistic)
+
+
+# ------------------------------------------------------------------ folds
+
+
+def folded(x, y, folds, weight, l2s, loss, error):
+    """The mean held-out error of every penalty, as a loop over penalties and folds."""
+    scores = []
+    for l2 in l2s:
+        total = held = 0
+        for fold in folds:
+            fit = jl.glm(loss, x, y, l2, weight=fold * weight)
+            e = error(np.asarray(jl.predict(fit.params, x)), y)
+            total, held = total + (fold == 0) * weight @ e, held + (fold == 0) @ weight
+        scores.append(total / held)
+    return np.array(scores)
+
+
+FOLDED = {
+    "softmax": (softmax, lambda o, y: o.argmax(axis=1) != y),
+    "poisson": (jl.losses.poisson, lambda o, y: np.exp(o) - y * o),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize("at_once", [0, selection._AT_ONCE])
+def test_folds_choose_what_a_loop_would(name, at_once, x64, monkeypatch):
+    monkeypatch.setattr(selection, "_AT_ONCE", at_once)
+    jax.clear_caches()
+    (loss, error), (x, y, weight) = FOLDED[name], problem(name, n=61)
+    folds = np.array(jl.resample.k_fold(jax.random.key(0), 61, 3), float)
+    l2s = np.array([1e-4, 10.0, 1e-2])
+    chosen = jl.glm_cv(loss, x, y, l2s, folds, weight=weight, tol=1e-13)
+    scores = folded(x, y, folds, weight, l2s, loss, error)
+    constant = 0 if name == "softmax" else np.mean(np.asarray(chosen.scores) - scores)  # log y!
+    np.testing.assert_allclose(chosen.scores, scores + constant, rtol=1e-6)
+    assert chosen.l2 == l2s[np.argmin(scores)]
+    alone = jl.glm(loss, x, y, float(chosen.l2), weight=weight)
+    np.testing.assert_allclose(chosen.fit.params.w, alone.params.w, atol=1e-6)
+    assert chosen.fit.report.status == Status.CONVERGED
+
+
+def test_every_label_chooses_by_folds_for_itself(x64):
+    x, y, _ = problem("logistic-3", n=80)
+    y[:, 2] = np.random.default_rng(0).integers(0, 2, 80)  # noise: a strong penalty is best
+    folds = np.array(jl.resample.k_fold(jax.random.key(0), 80, 4), float)
+    l2s = np.array([1e-4, 1e-2, 1.0])
+    together = jl.glm_cv(logistic, x, y, l2s, folds, error=logistic)
+    for label in range(3):
+        alone = jl.glm_cv(logistic, x, y[:, label], l2s, folds, error=logistic)
+        np.testing.assert_allclose(together.scores[:, label], alone.scores, rtol=1e-6)
+        assert together.l2[label] == alone.l2
+        np.testing.assert_allclose(together.fit.params.w[label], alone.fit.params.w, atol=1e-6)
+        assert together.fit.report.status[label] == Status.CONVERGED
+    assert len(set(np.array(together.l2))) > 1
+
+
+def test_a_fold_without_a_fit_chooses_nothing():
+    """Under ``jit``, where nothing can be refused: a label out of range in one fold of three."""
+    x, y, _ = problem("logistic", n=60)
+    folds = jl.resample.k_fold(jax.random.key(0), 60, 3)
+    x = np.float32(x)
+
+    @jax.jit
+    def choose(x, y, weight):
+        return jl.glm_cv(logistic, x, y, [0.1, 1.0], folds, weight=weight)
+
+    y = np.float32(y)
+    sound = choose(x, y, np.ones(60, np.float32))
+    assert np.isfinite(sound.scores).all() and status(sound.fit) == [Status.CONVERGED]
+    bad = choose(x, np.where(np.arange(60) == 3, np.nan, y), np.ones(60, np.float32))
+    assert np.isnan(bad.scores).all() and status(bad.fit) == [Status.NONFINITE_INPUT]
+    absent = choose(x, np.where(np.arange(60) == 3, np.nan, y), np.float32(np.arange(60) != 3))
+    assert np.isfinite(absent.scores).all() and status(absent.fit) == [Status.CONVERGED]
+    only = np.float32(np.asarray(folds[0]) == 0)  # one fold fits nothing at all
+    blind = choose(x, y, only)
+    assert np.isnan(blind.scores).all() and status(blind.fit) == [Status.STALLED_AT_PRECISION]
+
+
+def test_other_folds_and_penalties_compile_nothing(compilations):
+    x, y, _ = problem("logistic", n=60)
+    x, y = np.float32(x), np.float32(y)
+    for seed, l2s in ((0, [0.1, 1.0]), (1, [0.2, 3.0])):
+        jl.glm_cv(logistic, x, y, l2s, jl.resample.k_fold(jax.random.key(seed), 60, 3), tol=1e-4)
+        assert compilations("_fold_scores") == 1
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (5, r"folds has shape \(\); expected weights \(f, 40\)"),
+        (np.zeros((3, 39)), r"folds has shape \(3, 39\)"),
+        (np.repeat([[0.0], [1.0]], 40, axis=1), "fold 1 holds nothing out"),
+    ],
+)
+def test_folds_that_cannot_choose_are_refused(folds, message):
+    x, y, _ = problem("logistic")
+    with pytest.raises(ValueError, match=message):
+        jl.glm_cv(logistic, x, y, [0.1], folds)
