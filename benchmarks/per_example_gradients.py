@@ -17,12 +17,14 @@ def answer(*, directory=None, fast=False, rounds=7, say=print) -> dict:
         "per_example_gradients", TASKS, directory=directory, fast=fast, rounds=rounds, say=say
     )
     sizes = (1, 8) if fast else (1, 4, 16, 64, 256, 1024, 4096)
-    say("speed by batch size and by width")
+    say("speed by batch size, width and number of classes")
     result["curves"] = [
         curves.measure("Gradients per example, 64 features", "examples", "pass", sizes,
                        lambda n: both_ways(*problem(n, 64, 10)), fast),
         curves.measure("Gradients of 64 examples", "features", "pass", sizes,
                        lambda d: both_ways(*problem(64, d, 10)), fast),
+        curves.measure("Gradients of 64 examples, 64 features", "classes", "pass", sizes[1:],
+                       lambda k: both_ways(*problem(64, 64, k)), fast),
     ]  # fmt: skip
     return result
 

@@ -23,8 +23,8 @@ def of(results: list[dict]) -> dict[str, Figure]:
 
 def break_even(curves: list[dict]) -> Figure:
     """How many times quicker the last way of each curve is than the others, by size."""
-    figure = Figure(figsize=(5 * len(curves), 4.2), layout="constrained")
-    for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+    figure, panels = _panels(len(curves))
+    for axes, curve in zip(panels, curves, strict=True):
         *loops, vectorized = curve["points"]
         lowest = 0.5
         for name, colour, mark in zip(loops, (ORANGE, PINK, GREEN), "os^", strict=False):
@@ -45,8 +45,8 @@ def break_even(curves: list[dict]) -> Figure:
 
 def scaling(curves: list[dict]) -> Figure:
     """The seconds of all ways, by size."""
-    figure = Figure(figsize=(5 * len(curves), 4.2), layout="constrained")
-    for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+    figure, panels = _panels(len(curves))
+    for axes, curve in zip(panels, curves, strict=True):
         colours = (ORANGE, PINK, BLUE) if len(curve["points"]) == 3 else (ORANGE, BLUE)
         for (name, points), colour, mark in zip(
             curve["points"].items(), colours, "os^", strict=False
@@ -54,6 +54,17 @@ def scaling(curves: list[dict]) -> Figure:
             axes.plot(*zip(*points, strict=True), color=colour, marker=mark, label=name)
         _describe(axes, curve, f"seconds per {curve['unit']}")
     return figure
+
+
+def _panels(number: int):
+    """A figure with so many axes, two in a row."""
+    columns = min(number, 2)
+    rows = -(-number // columns)
+    figure = Figure(figsize=(5.5 * columns, 4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for empty in panels[number:]:
+        empty.remove()
+    return figure, panels[:number]
 
 
 def _describe(axes, curve: dict, y: str) -> None:

@@ -1,6 +1,7 @@
 """How long is one step of minibatch SGD: 256 examples of 784 features, 10 classes?"""
 
 import functools
+import shutil
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ def sgd_step(directory, fast: bool) -> Task:
     batch = jl.Batch(*on_jax(x, y))
     zero = jl.Linear(np.zeros((k, d), np.float32), np.zeros(k, np.float32))
     few, by_hand, autograd = 2, functools.partial(_numpy, x, y), _torch(x, y, k)
+    compiled = _torch_compiled(x, y, k)
     with_jl, with_optax = (_looped(make(LR), zero, batch) for make in (jl.sgd, optax.sgd))
     scanned = jax.jit(functools.partial(_scanned, jl.sgd(LR)), static_argnums=2)
     return Task(
@@ -42,6 +44,8 @@ def sgd_step(directory, fast: bool) -> Task:
                     proof=lambda: by_hand(3)),
             *rivals("torch, autograd", lambda: autograd(steps), work=steps,
                     proof=lambda: autograd(3), needs=["torch"]),
+            *rivals("torch, gradient by hand, `torch.compile`", lambda: compiled(steps),
+                    work=steps, proof=lambda: compiled(3), needs=["torch"]),
         ],
         _three_steps(x, y, k, steps, few),
         {"shape": x.shape, "classes": k, "steps": steps},
@@ -108,6 +112,35 @@ def _torch(x, y, k):
             torch.nn.functional.cross_entropy(layer(x), y).backward()
             optimizer.step()
         return jl.Linear(*(p.detach().cpu().numpy() for p in layer.parameters()))
+
+    return run
+
+
+def _torch_compiled(x, y, k):
+    tensors = functools.cache(lambda: on_torch(x, y.astype(np.int64)))
+
+    @functools.cache
+    def compiled_step():
+        import torch
+
+        if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+            raise ImportError("torch.compile needs a C++ compiler")
+
+        @torch.compile
+        def step(w, b, x, y):
+            p = torch.addmm(b, x, w.T).softmax(1) - torch.nn.functional.one_hot(y, k)
+            return w - LR / len(x) * (p.T @ x), b - LR / len(x) * p.sum(0)
+
+        return step
+
+    def run(steps):
+        import torch
+
+        (x, y), step = tensors(), compiled_step()
+        params = torch.zeros(k, x.shape[1], device=x.device), torch.zeros(k, device=x.device)
+        for _ in range(steps):
+            params = step(*params, x, y)
+        return jl.Linear(*(p.cpu().numpy() for p in params))
 
     return run
 
