@@ -89,7 +89,7 @@ def roofline(worked: list[tuple[str, tuple]], about: dict) -> Figure:
                                                     strict=False):  # fmt: skip
         axes.plot(intensity, gflops, mark, markersize=9, label=name)
     axes.set(xscale="log", yscale="log", xlim=ends)
-    axes.set_title(f"{about['cpu']}, {about['cores']} cores, {about['device']}", fontsize=11)
+    axes.set_title(report.place(about), fontsize=11)
     axes.set_xlabel("FLOPs per byte, as the compiler counts them", fontsize=11)
     axes.set_ylabel("GFLOP/s", fontsize=11)
     axes.legend(fontsize=8, frameon=False, loc="lower right")

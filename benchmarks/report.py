@@ -62,6 +62,12 @@ def draw(results: list[dict], folder: Path) -> None:
             figure.savefig(folder / f"{name}-{kind}.png", dpi=120, metadata={"Software": None})
 
 
+def place(about: dict) -> str:
+    """The processor, and the accelerator where there is one."""
+    accelerator = "" if about["device"].startswith("cpu") else f", {about['device']}"
+    return f"{about['cpu']}, {about['cores']} cores{accelerator}"
+
+
 def tables(result: dict) -> list[dict]:
     """The tables of a result, which is one itself unless it holds several."""
     return result.get("tables", [result])
@@ -91,7 +97,7 @@ def headline(results: list[dict]) -> str:
             time = f"{_ms(ours.median)} ms per {table['unit']}"
             said += f" ({best.name})" if best else ""
             lines.append(_joined([table["headline"], time, slow, said]))
-    machines = dict.fromkeys(f"{m['cpu']}, {m['cores']} cores, {m['device']}" for m in about)
+    machines = dict.fromkeys(map(place, about))
     return "\n".join([*lines, "", f"Times as long as jaxlinear, on {'; '.join(machines)}."])
 
 
@@ -203,10 +209,10 @@ def _notes(notes: dict) -> list[str]:
 
 def _machine(about: dict) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if v)
-    memory = f"{about['memory_gb']:g} GB, " if about["memory_gb"] else ""
+    memory = f", {about['memory_gb']:g} GB" if about["memory_gb"] else ""
     commit = f", commit {about['commit']}" if about["commit"] else ""
     return (
-        f"{about['cpu']}, {about['cores']} cores, {memory}{about['device']}; measured "
+        f"{place(about)}{memory}; measured "
         f"{about['matrix_product_gflops']:g} GFLOP/s in a float32 matrix product, "
         f"{about['memory_read_gb_per_s']:g} GB/s reading memory; {about['system']}; {versions}; "
         f"{about['date']}{commit}{' with changes' if about['dirty'] else ''}."
