@@ -85,6 +85,7 @@ def digits(directory, fast: bool) -> Task:
         "fit",
         [
             Rival("jaxlinear, `softmax_regression`", lambda: fit(*data, l2)),
+            _by_optax(jl.losses.softmax_cross_entropy, data, l2, 10),
             *_by_scikit_learn(
                 functools.partial(convex_rivals.sklearn_logistic, x, y, l2),
                 {"lbfgs": 1e-6, "newton-cg": 1e-5, "newton-cholesky": 1e-4},
@@ -124,6 +125,7 @@ def _binary(title: str, x, y, l2: float) -> Task:
         "fit",
         [
             Rival("jaxlinear, `logistic_regression`", lambda: fit(*data, l2)),
+            _by_optax(jl.losses.logistic, data, l2),
             *_by_scikit_learn(
                 functools.partial(convex_rivals.sklearn_logistic, x, y, l2),
                 {"lbfgs": 1e-5, "newton-cholesky": 1e-5},
@@ -253,6 +255,12 @@ def _by_scikit_learn(fit: Callable, tolerances: dict, work: float = 1, said="") 
             needs=["sklearn"],
         )
     ]
+
+
+def _by_optax(loss: Callable, data, l2: float, outputs: int | None = None) -> Rival:
+    zero, tol = jl.zeros(data[0].shape[1], outputs), 1e-5
+    run = convex_rivals.optax_lbfgs(loss, jl.Batch(*data), l2, zero, tol)
+    return Rival("optax, `lbfgs`, loop over the compiled update", run, variant=f"tol {tol:g}")
 
 
 def _of_sklearn(name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Rivals of the convex fits: scikit-learn and cyanure, as a user of theirs would write it.
+"""Rivals of the convex fits: scikit-learn, cyanure and optax, as their users would write it.
 
 Each gives ``Linear``, of one fit or stacked. l2 multiplies ½ ‖w‖² beside the mean loss, as in
 jaxlinear and cyanure; scikit-learn wants C = 1 / (l2 n).
@@ -6,7 +6,9 @@ jaxlinear and cyanure; scikit-learn wants C = 1 / (l2 n).
 
 import warnings
 
+import jax
 import numpy as np
+import optax
 
 import jaxlinear as jl
 from benchmarks.float64 import stack
@@ -33,6 +35,31 @@ def sklearn_labels(x, y, l2, solver, tol) -> jl.Linear:
 def sklearn_problems(x, y, l2, solver, tol) -> jl.Linear:
     """One fit for every x (p, n, d) and y (p, n)."""
     return stack(sklearn_logistic(*problem, l2, solver, tol) for problem in zip(x, y, strict=True))
+
+
+def optax_lbfgs(loss, data: jl.Batch, l2, zero: jl.Linear, tol):
+    """A loop in Python over a compiled update until the gradient is small, as with jaxopt."""
+    solver = optax.lbfgs()
+
+    @jax.jit
+    def update(params, state, data):
+        def objective(params):
+            return jl.mean_loss(loss)(params, data, l2)
+
+        value, slope = optax.value_and_grad_from_state(objective)(params, state=state)
+        change, state = solver.update(
+            slope, state, params, value=value, grad=slope, value_fn=objective
+        )
+        return optax.apply_updates(params, change), state, optax.global_norm(slope)
+
+    def run():
+        params, state, norm, steps = zero, solver.init(zero), np.inf, 0
+        while norm > tol and steps < 500:
+            params, state, norm = update(params, state, data)
+            steps += 1
+        return params
+
+    return run
 
 
 def cyanure_softmax(x, y, l2, tol) -> jl.Linear:

@@ -33,12 +33,15 @@ def linear_probe(
     error: Callable | None = None,
     outputs: int | None = None,
     weight=None,
-    **options,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = 300,
 ) -> CrossValidation:
     """Choose l2 by the error on the held-out rows of a fit of the others, and fit all rows with it.
 
     Args:
-      x, y, weight, outputs: as in ``glm``; the features of a frozen network, say.
+      x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``; x are the features of a
+        frozen network, say.
       held_out: (n,) of bool, the rows that choose; or their numbers.
       l2s: the candidates (m,). None is the usual 45 values of C, from 1e-6 to 1e5 by equal
         factors: l2 = 1 / (C Σ w) over the rows that are fitted.
@@ -46,7 +49,6 @@ def linear_probe(
         ``losses.logistic`` is, each of the k outputs has its own l2: a probe for every concept.
       error: ``error(o, y)`` of one example, less is better: ``losses.zero_one`` for classes and
         labels, else ``loss``. Of equal errors the strongest penalty wins.
-      options: ``intercept``, ``tol``, ``max_steps`` as in ``glm``.
 
     Returns:
       ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of the held-out rows.
@@ -66,12 +68,13 @@ def linear_probe(
     fitted = jnp.where(held_out, 0, total)
     if l2s is None:
         l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
-    path = glm_path(loss, x, y, l2s, outputs=outputs, weight=fitted, **options)
+    options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+    path = glm_path(loss, x, y, l2s, weight=fitted, **options)
     l2s = jnp.asarray(l2s, path.params.w.dtype)
     error = _error_of(loss) if error is None else error
     scores = _scores(error, path.report.status.ndim == 2, path.params, x, y, total - fitted)
     l2, start = _chosen(scores, l2s, (l2s, path.params))
-    fit = glm(loss, x, y, l2, outputs=outputs, weight=weight, init=start, **options)
+    fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
     return CrossValidation(_unless_blind(fit, scores), l2, scores)
 
 
@@ -85,16 +88,17 @@ def glm_cv(
     error: Callable | None = None,
     outputs: int | None = None,
     weight=None,
-    **options,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = 300,
 ) -> CrossValidation:
     """Choose l2 among l2s (m,) by the errors of all folds, and fit all examples with it.
 
     Args:
-      loss, x, y, weight, outputs: as in ``glm``.
+      loss, x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``.
       folds: (f, n) weights, as ``resample`` makes them: k-fold, repeated, stratified, by group,
         or bootstraps. Each is a fit, of ``weight`` times its own, that holds its zeros out.
       error: as in ``linear_probe``, as is the choice.
-      options: ``intercept``, ``tol``, ``max_steps`` as in ``glm``.
 
     Returns:
       ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of what was held out,
@@ -116,19 +120,21 @@ def glm_cv(
     (3,) ()
     """
     folds = _folds(folds, len(np.shape(x)) and np.shape(x)[0])
-    path = glm_path(loss, x, y, l2s, outputs=outputs, weight=weight, **options)
+    path = glm_path(
+        loss, x, y, l2s, outputs=outputs, weight=weight, intercept=intercept, tol=tol,
+        max_steps=max_steps,
+    )  # fmt: skip
     l2s = jnp.asarray(l2s, path.params.w.dtype)
     error = _error_of(loss) if error is None else error
-    static = loss, error, options.pop("intercept", True), options.pop("max_steps", None)
-    scores = _fold_scores(static, path, x, y, l2s, _ones_or(weight, len(x)), folds, **options)
+    static = loss, error, bool(intercept), max_steps
+    scores = _fold_scores(static, path, x, y, l2s, _ones_or(weight, len(x)), folds, tol)
     l2, fit = _chosen(scores, l2s, (l2s, path))
     return CrossValidation(_unless_blind(fit, scores), l2, scores)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _fold_scores(static, path: Fit, x, y, l2s, weight, folds, tol=None):
-    loss, error, intercept, most = static
-    options = {"intercept": intercept, "tol": tol} | ({} if most is None else {"max_steps": most})
+def _fold_scores(static, path: Fit, x, y, l2s, weight, folds, tol):
+    loss, error, intercept, max_steps = static
     separate, shape = path.report.status.ndim == 2, path.params.b.shape[1:]
     outputs = shape[0] if shape else None
 
@@ -137,8 +143,8 @@ def _fold_scores(static, path: Fit, x, y, l2s, weight, folds, tol=None):
 
         def of_fold(fold):
             fit = glm(
-                loss, x, y, l2, outputs=outputs, weight=fold * weight, init=whole, near=True,
-                **options,
+                loss, x, y, l2, outputs=outputs, weight=fold * weight, intercept=intercept,
+                tol=tol, max_steps=max_steps, init=whole, near=True,
             )  # fmt: skip
             held = jnp.where(fold == 0, weight, 0)
             return _mean_error(error, separate, fit.params, x, y, held), jnp.sum(held)

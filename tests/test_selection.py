@@ -147,13 +147,13 @@ def test_rows_that_cannot_choose_are_refused(rows):
 # ------------------------------------------------------------------ folds
 
 
-def folded(x, y, folds, weight, l2s, loss, error):
+def folded(x, y, folds, weight, l2s, loss, error, intercept):
     """The mean held-out error of every penalty, as a loop over penalties and folds."""
     scores = []
     for l2 in l2s:
         total = held = 0
         for fold in folds:
-            fit = jl.glm(loss, x, y, l2, weight=fold * weight)
+            fit = jl.glm(loss, x, y, l2, weight=fold * weight, intercept=intercept)
             e = error(np.asarray(jl.predict(fit.params, x)), y)
             total, held = total + (fold == 0) * weight @ e, held + (fold == 0) @ weight
         scores.append(total / held)
@@ -174,12 +174,13 @@ def test_folds_choose_what_a_loop_would(name, at_once, x64, monkeypatch):
     (loss, error), (x, y, weight) = FOLDED[name], problem(name, n=61)
     folds = np.array(jl.resample.k_fold(jax.random.key(0), 61, 3), float)
     l2s = np.array([1e-4, 10.0, 1e-2])
-    chosen = jl.glm_cv(loss, x, y, l2s, folds, weight=weight, tol=1e-13)
-    scores = folded(x, y, folds, weight, l2s, loss, error)
+    intercept = name == "softmax"
+    chosen = jl.glm_cv(loss, x, y, l2s, folds, weight=weight, intercept=intercept, tol=1e-13)
+    scores = folded(x, y, folds, weight, l2s, loss, error, intercept)
     constant = 0 if name == "softmax" else np.mean(np.asarray(chosen.scores) - scores)  # log y!
     np.testing.assert_allclose(chosen.scores, scores + constant, rtol=1e-6)
     assert chosen.l2 == l2s[np.argmin(scores)]
-    alone = jl.glm(loss, x, y, float(chosen.l2), weight=weight)
+    alone = jl.glm(loss, x, y, float(chosen.l2), weight=weight, intercept=intercept)
     np.testing.assert_allclose(chosen.fit.params.w, alone.params.w, atol=1e-6)
     assert chosen.fit.report.status == Status.CONVERGED
 
