@@ -50,7 +50,7 @@ def optax_lbfgs(loss, data: jl.Batch, l2, zero: jl.Linear, tol):
         change, state = solver.update(
             slope, state, params, value=value, grad=slope, value_fn=objective
         )
-        return optax.apply_updates(params, change), state, optax.global_norm(slope)
+        return optax.apply_updates(params, change), state, optax.tree.norm(slope)
 
     def run():
         params, state, norm, steps = zero, solver.init(zero), np.inf, 0
