@@ -104,11 +104,15 @@ def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValida
     compared = jnp.where(jnp.isnan(compared), jnp.inf, compared)  # argmin takes NaN for the least
     l2 = l2s[jnp.argmin(compared, axis=0)]
     fit = spectral.fit(decomposition, l2)
-    report = fit.report
-    blind = jnp.any(jnp.isinf(jnp.min(compared, axis=0))) & (report.status == Status.CONVERGED)
-    status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), report.status)
-    fit = fit._replace(report=report._replace(status=status))
+    fit = unless_blind(fit, jnp.any(jnp.isinf(jnp.min(compared, axis=0))))
     return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
+
+
+def unless_blind(fit: Fit, blind) -> Fit:
+    """The fit, which has no good status where no score chose it."""
+    blind = blind & (fit.report.status == Status.CONVERGED)
+    status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), fit.report.status)
+    return fit._replace(report=fit.report._replace(status=status))
 
 
 class _Folds(NamedTuple):

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float
 
 from jaxlinear import _checks, losses
 from jaxlinear.convex import glm, glm_path
-from jaxlinear.cross_validation import CrossValidation
+from jaxlinear.cross_validation import CrossValidation, unless_blind
 from jaxlinear.metrics import mean
 from jaxlinear.models import predict
-from jaxlinear.types import Fit, Linear, Status
+from jaxlinear.types import Fit, Linear
 
 _INVERSE_PENALTIES = np.logspace(-6, 5, 45)
 _AT_ONCE = 2**26  # outputs of all folds
@@ -75,7 +75,7 @@ def linear_probe(
     scores = _scores(error, path.report.status.ndim == 2, path.params, x, y, total - fitted)
     l2, start = _chosen(scores, l2s, (l2s, path.params))
     fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
-    return CrossValidation(_unless_blind(fit, scores), l2, scores)
+    return CrossValidation(unless_blind(fit, jnp.isnan(scores).all(axis=0)), l2, scores)
 
 
 def glm_cv(
@@ -129,7 +129,7 @@ def glm_cv(
     static = loss, error, bool(intercept), max_steps
     scores = _fold_scores(static, path, x, y, l2s, _ones_or(weight, len(x)), folds, tol)
     l2, fit = _chosen(scores, l2s, (l2s, path))
-    return CrossValidation(_unless_blind(fit, scores), l2, scores)
+    return CrossValidation(unless_blind(fit, jnp.isnan(scores).all(axis=0)), l2, scores)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -187,13 +187,6 @@ def _chosen(scores, l2s, candidates):
         lambda leaf: leaf[best] if best.ndim == 0 or leaf.ndim == 1 else leaf[best, each],
         candidates,
     )
-
-
-def _unless_blind(fit: Fit, scores) -> Fit:
-    """The fit, which has no good status where no score chose it."""
-    blind = jnp.isnan(scores).all(axis=0) & (fit.report.status == Status.CONVERGED)
-    status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), fit.report.status)
-    return fit._replace(report=fit.report._replace(status=status))
 
 
 def _ones_or(weight, n: int):
