@@ -16,6 +16,7 @@ from jaxlinear import gram
 from jaxlinear.curvature import Problem
 from jaxlinear.factor import matmul
 from jaxlinear.objective import blank, weighted_mean
+from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
 
@@ -132,9 +133,14 @@ def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linea
 
 
 def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
-    """The inverse of ``unscaled``."""
+    """The inverse of ``unscaled``; what b and w · center cancel is counted in float64."""
     w = params.w * units.scale[None]
     if not intercept:
         return w
-    b = params.b + matmul(params.w, units.center)
+    b = with_float64(_at_center)(*params, units.center)
     return jnp.concatenate([w, b[:, None]], axis=1)
+
+
+def _at_center(w, b, center):
+    wide = functools.partial(jnp.asarray, dtype=jnp.float64)
+    return (wide(b) + matmul(wide(w), wide(center))).astype(w.dtype)

@@ -15,12 +15,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from jaxlinear import _checks, columns, curvature, factor, gram, implicit, losses, newton
+from jaxlinear.certificate import certificate, has_no_optimum, recedes, runs_away
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
 from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 _MOST = 300
+_CERTAIN = 1e-5  # of the objective: the most that a fit called CONVERGED may be above the optimum
 _FEW, _ROOM = 50, 2000**2  # coefficients, and numbers, of a Hessian that is kept for all models
 
 
@@ -268,7 +270,7 @@ def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
     strongest_first = jnp.argsort(-l2s)
 
     def following(start, l2):
-        fit = _solve(setting, data, l2, start)
+        fit = _solve(setting._replace(warm=True), data, l2, start)
         usable = jnp.isfinite(fit.report.objective)
         usable = usable.reshape(*usable.shape, *[1] * (start.b.ndim - usable.ndim))
         b = jnp.where(usable, fit.params.b.astype(start.b.dtype), start.b)
@@ -286,28 +288,73 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     shape = start.b.shape
     of_model = () if setting.separate else shape
     loss = of_vector(setting.loss, of_model)
-    told = newton.Setting(loss, setting.form, tol, setting.most, setting.warm)
+    told = newton.Setting(
+        loss, setting.form, tol, setting.most, _least(setting.loss), _are_classes(setting.loss)
+    )
     batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
     problem, units, common = columns.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
-    theta = columns.scaled(columns.rows(start), units, setting.intercept)
+    mean = _mean_target(setting.loss, problem, shape)
+    theta = _intercepts_alone(setting, problem, mean)
+    given = columns.scaled(columns.rows(start), units, setting.intercept)
     if not setting.separate:
-        known = _known(told, common, theta)
+        if setting.warm:
+            theta = newton.better_of(loss, problem, given, theta)
+        if told.classes:
+            theta = newton.without_shared(problem, theta)
+        known = _known(told, common, given)
         state, prepared = newton.minimise(told, problem, theta, known)
-        return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state)
+        return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state, mean)
     each, common = (
         many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
         for many in (problem, common)
     )
     of_each = curvature.Problem(None, 0, None, 0)
-    known = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, theta[:, None])
+    theta, given = theta[:, None], given[:, None]
+    if setting.warm:
+        better_of = functools.partial(newton.better_of, loss)
+        theta = jax.vmap(better_of, (of_each, 0, 0))(each, given, theta)
+    known = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, given)
     of_known = None if known is None else 0
     minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0, 0), (0, of_known))
-    state, prepared = minimise(each, theta[:, None], known)
+    state, prepared = minimise(each, theta, known)
     finish = functools.partial(_finish, setting, of_model)
-    axes = (Batch(None, 1, None), 0, None, None, None, of_known, of_each, 0)
+    axes = (Batch(None, 1, None), 0, None, None, None, of_known, of_each, 0, 0)
     l2 = jnp.broadcast_to(l2, shape)
-    return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state)
+    return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state, mean)
+
+
+def _are_classes(loss: Callable) -> bool:
+    return losses.target_of(loss) == "labels"
+
+
+def _least(loss: Callable) -> Callable | None:
+    """The least that the loss of a target can be, where its family is known."""
+    family = losses.family_of(loss)
+    return family and (lambda target: family.least(target[0]))
+
+
+def _mean_target(loss: Callable, problem: curvature.Problem, shape) -> Float[Array, "*k"]:
+    """The mean of y, for labels that of their one-hot vectors: the share of every class."""
+    y = problem.y[0]
+    if shape and y.ndim == 1:
+        y = y[:, None] == jnp.arange(shape[0])[None]
+    return jnp.tensordot(problem.share, y.astype(problem.share.dtype), axes=1)
+
+
+def _intercepts_alone(setting: _Setting, problem: curvature.Problem, mean) -> Float[Array, "k p"]:
+    """θ with w = 0, and b where the family of the loss has its optimum by the mean of y alone.
+
+    From 0 the way to the logarithm of a large mean is long, and the first step overflows.
+    """
+    theta = jnp.zeros_like(problem.penalty)
+    family = losses.family_of(setting.loss)
+    if family is None or not setting.intercept:
+        return theta
+    b = family.link(mean)
+    if len(problem.y) > 1:
+        b = b - jnp.tensordot(problem.share, problem.y[1], axes=1)
+    return theta.at[:, -1].set(jnp.where(jnp.isfinite(b), b, 0).reshape(-1))
 
 
 def _known(told: newton.Setting, common: curvature.Problem, theta):
@@ -317,7 +364,9 @@ def _known(told: newton.Setting, common: curvature.Problem, theta):
     return curvature.inverse_there(told.loss, common, columns.outputs_of(common, theta))
 
 
-def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State) -> Fit:
+def _finish(
+    setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State, mean
+) -> Fit:
     """Parameters in the units of x, with their derivatives, and the report."""
     found = columns.unscaled(state.theta, units, setting.intercept)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
@@ -328,8 +377,8 @@ def _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, sta
         Known(problem, units, state.outputs, prepared, state.built),
         (batch, l2),
     )
-    fixed, l2 = jax.lax.stop_gradient((batch, l2))
-    report = _report(setting, shape, fixed, l2, tol, sound, units, problem, state)
+    fixed = jax.lax.stop_gradient(batch)
+    report = _report(setting, shape, fixed, tol, sound, units, problem, state, found, mean)
     failed = report.status == Status.NONFINITE_INPUT
     return Fit(marked(params, failed, batch.x.dtype), report)
 
@@ -340,36 +389,52 @@ def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linea
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 
-def _report(setting, shape, batch: Batch, l2, tol, sound, units, problem, state: State) -> Report:
+def _report(
+    setting, shape, batch: Batch, tol, sound, units, problem, state: State, found: Linear, mean
+) -> Report:
     loss = of_vector(setting.loss, shape)
-    value, norm = newton.certificate(loss, problem, units, state.theta, setting.intercept)
-    least = jnp.min(l2)
-    gap = jnp.where(least > 0, jnp.square(norm) / (2 * jnp.where(least > 0, least, 1)), jnp.inf)
-    finite = jnp.isfinite(norm) & jnp.isfinite(value)
-
-    def is_flat(outputs):
-        return curvature.mean_of_diagonal(loss, problem, outputs) <= 8 * jnp.finfo(value.dtype).eps
-
-    flat = factor.when(least == 0, is_flat, state.outputs, jnp.array(False))
-    small = state.gap <= tol * state.size
-    # The optimum is at infinity: outputs still move where there is nothing left to gain, or no
-    # example has curvature left.
-    endless = (least == 0) & (small | state.stuck) & ((state.moved > 0.5) | flat)
+    theta = columns.scaled(found, units, setting.intercept)  # rounded as the parameters are
+    told = certificate(loss, problem, units, theta, state, setting.intercept)
+    finite = jnp.isfinite(told.norm) & jnp.isfinite(told.value)
     bad_data = ~sound | ~finite & ~_checks.finite_where_present(batch._replace(y=batch.y[0]))
+
+    ended = state.stuck | (state.gap <= tol * state.scale)
+    classes = mean > 0 if _are_classes(setting.loss) else None
+    endless = factor.when(
+        ended & finite & runs_away(state),
+        functools.partial(has_no_optimum, loss, problem, classes),
+        state,
+        jnp.array(False),
+    )
+    limit = jnp.array(False)
+    if classes is not None:
+        endless |= jnp.sum(classes) < 2
+        fewer = jnp.broadcast_to(jnp.where(classes, 0, -1.0)[None], state.outputs.shape)
+        limit = recedes(loss, problem, state.outputs, fewer.astype(state.outputs.dtype), 0)
+    size = jnp.maximum(state.size, state.floor)
+    certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
+    eps = jnp.finfo(told.value.dtype).eps
+    # Less than the rounding of the objective is all that can be asked for.
+    promised = state.gap <= jnp.maximum(
+        tol * state.scale, jnp.where(state.stuck, 2 * eps * size, 0)
+    )
+    found = promised & certain & ~limit
+    lost = state.stuck & (state.gap > 64 * eps * size)
     status = jnp.select(
-        [bad_data, ~finite | endless, small, state.stuck],
+        [bad_data, ~finite | endless, found, lost, ended],
         [
             jnp.int32(code)
             for code in (
                 Status.NONFINITE_INPUT,
                 Status.DIVERGED,
                 Status.CONVERGED,
+                Status.NO_DESCENT,
                 Status.STALLED_AT_PRECISION,
             )
         ],
         jnp.int32(Status.MAX_STEPS),
     )
-    return Report(status, state.number, value, norm, gap=gap)
+    return Report(status, state.number, told.value, told.norm, gap=told.gap)
 
 
 def _start(init: Linear | Fit | None, x, shape: tuple[int, ...], dtype) -> Linear:

@@ -117,7 +117,7 @@ def _damped(matrix) -> _Root:
     def unfit(carry):
         return ~jnp.isfinite(carry[1][0, 0]) & (carry[0] < 100)  # all of a failed factor is NaN
 
-    least = jnp.sqrt(jnp.finfo(matrix.dtype).eps).astype(matrix.dtype) / 4
+    least = 16 * jnp.finfo(matrix.dtype).eps.astype(matrix.dtype)
     _, lower = jax.lax.while_loop(unfit, again, (least, jnp.nan * unit))
     return _Root(lower, inverse)
 

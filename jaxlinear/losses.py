@@ -50,13 +50,15 @@ class Family(NamedTuple):
     """The density that a loss stands for: f(y; o) = f(y; ô) exp((least(y) − loss(o, y)) / φ).
 
     ``least(y)`` is the loss at the best outputs ô for y alone, ``log_density(y, phi)`` is
-    log f(y; ô). ``dispersion`` is φ where it is known, else None. ``information(o)`` is the
-    expected second derivative of the loss, or None where it does not depend on y: with the
-    canonical link.
+    log f(y; ô). ``link(mean)`` are the outputs at which the mean loss is least where they are the
+    same for all examples, from the mean of y (of one-hot vectors for labels). ``dispersion`` is φ
+    where it is known, else None. ``information(o)`` is the expected second derivative of the loss,
+    or None where it does not depend on y: with the canonical link.
     """
 
     least: Callable
     log_density: Callable
+    link: Callable
     dispersion: float | None = None
     information: Callable | None = None
 
@@ -96,16 +98,33 @@ def _log_gamma_density(y, phi):
     return jnp.sum((jnp.log(1 / phi) - 1) / phi - gammaln(1 / phi) - jnp.log(y))
 
 
+def _log_shares(p):
+    # A class that no example has gets the least that counts beside 1.
+    return jnp.log(jnp.maximum(p, jnp.finfo(p.dtype).eps))
+
+
+def _logit(p):
+    return jnp.log(p) - jnp.log1p(-p)
+
+
 _GAUSSIAN = Family(
     lambda y: jnp.zeros_like(jnp.sum(y)),
     lambda y, phi: -0.5 * jnp.size(y) * jnp.log(2 * jnp.pi * phi),
+    lambda mean: mean,
 )
-_MULTINOMIAL = Family(_entropy_of_labels, lambda y, phi: -_entropy_of_labels(y), 1.0)
-_BERNOULLI = Family(_binary_entropy, lambda y, phi: -_binary_entropy(y), 1.0)
+_MULTINOMIAL = Family(
+    _entropy_of_labels, lambda y, phi: -_entropy_of_labels(y), _log_shares, dispersion=1.0
+)
+_BERNOULLI = Family(_binary_entropy, lambda y, phi: -_binary_entropy(y), _logit, dispersion=1.0)
 _POISSON = Family(
-    _least_of_poisson, lambda y, phi: -_least_of_poisson(y) - jnp.sum(gammaln(y + 1)), 1.0
+    _least_of_poisson,
+    lambda y, phi: -_least_of_poisson(y) - jnp.sum(gammaln(y + 1)),
+    jnp.log,
+    dispersion=1.0,
 )
-_GAMMA = Family(lambda y: jnp.sum(1 + jnp.log(y)), _log_gamma_density, None, jnp.ones_like)
+_GAMMA = Family(
+    lambda y: jnp.sum(1 + jnp.log(y)), _log_gamma_density, jnp.log, information=jnp.ones_like
+)
 
 
 def target_of(loss: Callable) -> str:

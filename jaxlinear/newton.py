@@ -14,27 +14,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxlinear import factor
+from jaxlinear import factor, line_search
 from jaxlinear.columns import Units, outputs_of, unscaled
 from jaxlinear.curvature import Curvature, Problem
 from jaxlinear.factor import matmul
+from jaxlinear.line_search import Ray, Values, values_at
 from jaxlinear.types import Linear
 
-_TRIALS = 40
 _BLOCK = 32  # models that take steps together, at least
 
 
 class Setting(NamedTuple):
     """What a solve is told: the loss, the form of its curvature, when to stop.
 
-    ``warm``: it starts from parameters of which nothing is known.
+    ``least(y)`` is the least that the loss of an example can be; None where that is not known.
+    ``classes``: what is added to all outputs of an example changes nothing.
     """
 
     loss: Callable
     form: Curvature
     tol: Float[Array, ""]
     most: int
-    warm: bool = False
+    least: Callable | None = None
+    classes: bool = False
 
 
 class Steps(NamedTuple):
@@ -45,19 +47,15 @@ class Steps(NamedTuple):
     inverse: Float[Array, " m"]
 
 
-class Values(NamedTuple):
-    """Σ share loss at some outputs, its derivatives in them, and Σ share |loss|."""
-
-    value: Float[Array, ""]
-    slopes: Float[Array, "n k"]
-    size: Float[Array, ""]
-
-
 class State(NamedTuple):
     """Where the iteration is, and what it knows.
 
-    ``gap`` is the decrease that the quadratic model promised to the last step, ``moved`` the
-    largest change of an output in it, ``size`` what rounding is relative to, ``floor`` its least.
+    ``size`` is what the rounding of the value is relative to, ``scale`` what ``tol`` is: the mean
+    loss less ``least``, the least it can be (of counts near 1e8 nearly all of a loss is what no
+    model changes), and no less than ``floor``. Of the last step, ``gap`` is the decrease that the
+    quadratic model promised to it, ``moved`` the largest change of an output in it, and ``ratio``
+    the slope along it that it left, as a part of the slope before. ``clear`` is the last step that
+    promised far more than rounding, and ``reach`` the largest change of an output in that one.
     """
 
     theta: Float[Array, "k p"]
@@ -65,12 +63,18 @@ class State(NamedTuple):
     value: Float[Array, ""]
     gradient: Float[Array, "k p"]
     size: Float[Array, ""]
+    scale: Float[Array, ""]
+    least: Float[Array, ""]
     floor: Float[Array, ""]
     steps: Steps
     built: Any
     number: Int[Array, ""]
+    step: Float[Array, "k p"]
+    clear: Float[Array, "k p"]
+    reach: Float[Array, ""]
     gap: Float[Array, ""]
     moved: Float[Array, ""]
+    ratio: Float[Array, ""]
     stuck: Bool[Array, ""]
 
 
@@ -165,47 +169,69 @@ def _axis(of_model: bool) -> int | None:
     return 0 if of_model else None
 
 
-def _or_zero(loss: Callable, problem: Problem, theta):
-    """θ, or 0 where the loss there is less, or is no number at θ.
-
-    Outputs in the thousands would leave their rounding in all that follow.
-    """
+def better_of(loss: Callable, problem: Problem, theta, other):
+    """Of two starts the one whose loss is less; ``other`` where it is no number at θ."""
 
     def value(theta):
         each = jax.vmap(loss)(outputs_of(problem, theta), problem.y)
         return jnp.sum(problem.share * each)
 
-    return jnp.where(value(theta) <= value(0 * theta), theta, 0)
+    return jnp.where(value(theta) <= value(other), theta, other)
+
+
+def without_shared(problem: Problem, theta):
+    """θ less what all classes share, of which the penalty leaves nothing at the optimum.
+
+    H has no curvature along it, so that Newton's steps would follow rounding.
+    """
+    penalty = jnp.sum(problem.penalty, axis=0, keepdims=True)
+    part = jnp.where(
+        penalty > 0, problem.penalty / jnp.where(penalty > 0, penalty, 1), 1 / len(theta)
+    )
+    return theta - jnp.sum(part * theta, axis=0, keepdims=True)
 
 
 def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
-    if setting.warm:
-        theta = _or_zero(setting.loss, problem, theta)
     outputs = outputs_of(problem, theta)
-    total = _values(setting.loss, problem, outputs)
-    value, gradient = _objective(problem, theta, total)
+    total = values_at(setting.loss, problem, outputs)
+    value, gradient = objective(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
-    floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * total.size  # an objective may go to 0
+    least = zero - jnp.inf
+    if setting.least is not None:
+        least = jnp.sum(problem.share * jax.vmap(setting.least)(problem.y)).astype(theta.dtype)
+    scale = _scale(total, least, zero)
+    floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * scale  # an objective may go to 0
     empty = jnp.zeros((setting.form.memory, *theta.shape), theta.dtype)
     shape = jax.eval_shape(functools.partial(_build, setting, prepared), problem, outputs)
     return State(
-        theta,
-        outputs,
-        value,
-        gradient,
-        total.size,
-        floor,
-        Steps(empty, empty, empty[:, 0, 0]),
-        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
-        jnp.int32(0),
-        zero + jnp.inf,
-        zero,
-        jnp.array(False),
+        theta=theta,
+        outputs=outputs,
+        value=value,
+        gradient=gradient,
+        size=total.size,
+        scale=scale,
+        least=least,
+        floor=floor,
+        steps=Steps(empty, empty, empty[:, 0, 0]),
+        built=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
+        number=jnp.int32(0),
+        step=jnp.zeros_like(theta),
+        clear=jnp.zeros_like(theta),
+        reach=zero,
+        gap=zero + jnp.inf,
+        moved=zero,
+        ratio=zero,
+        stuck=jnp.array(False),
     )
 
 
+def _scale(total: Values, least, floor):
+    noise = 4 * jnp.finfo(floor.dtype).eps * total.size
+    return jnp.maximum(jnp.minimum(total.value - least, total.size), jnp.maximum(noise, floor))
+
+
 def _unfinished(setting: Setting, state: State):
-    promising = state.gap > setting.tol * state.size
+    promising = state.gap > setting.tol * state.scale
     return (state.number < setting.most) & promising & ~state.stuck
 
 
@@ -219,7 +245,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     build = functools.partial(_build, setting, prepared, problem)
     promise = jnp.sum(form.apply(prepared, state.built, state.gradient) * state.gradient) / 2
     # The last step is one of the Hessian there: it leaves the square of its own error.
-    last = promise <= setting.tol * state.size
+    last = promise <= setting.tol * state.scale
     due = form.due(clock, promise / state.gap, last)
     built = factor.when(due, build, state.outputs, state.built)
     if form.products:
@@ -228,43 +254,59 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         direction = -_inverse(form, prepared, built, state, clock)
     # No curvature at all, as of Huber's loss where every residual is large.
     direction = jnp.where(jnp.any(direction), direction, -state.gradient)
+    if setting.classes:
+        direction = without_shared(problem, direction)
     slope = jnp.sum(direction * state.gradient)
     change = outputs_of(problem, direction)
-    t, total, found = _line_search(setting.loss, problem, state, direction, change, slope)
-    theta = state.theta + t * direction
-    value, gradient = _objective(problem, theta, total)
-    better = active & found
-    pair = t * direction, gradient - state.gradient
+    ray = Ray(
+        state.outputs, change, _of_penalty(problem, state.theta, direction),
+        state.value, slope, state.size,
+    )  # fmt: skip
+    found = line_search.search(setting.loss, problem, ray)
+    step, total = found.t * direction, found.values
+    theta = state.theta + step
+    value, gradient = objective(problem, theta, total)
+    better = active & found.good
+    # Near the end the value is all rounding, and the promise tells whether anything is gained.
+    promise, noise = -slope / 2, 32 * jnp.finfo(slope.dtype).eps * state.size
+    no_gain = (value >= state.value) & (promise > state.gap / 4)
+    no_gain |= (value >= state.value - noise) & (promise > 0.8 * state.gap)
+
+    moved = jnp.max(jnp.abs(found.t * change), where=(problem.share > 0)[:, None], initial=0)
+    clear = promise > jnp.sqrt(jnp.finfo(slope.dtype).eps) * state.scale
 
     def choose(new, old):
         return jnp.where(better, new, old)
 
     return State(
-        choose(theta, state.theta),
-        choose(state.outputs + t * change, state.outputs),
-        choose(value, state.value),
-        choose(gradient, state.gradient),
-        choose(jnp.maximum(total.size, state.floor), state.size),
-        state.floor,
-        _with(state.steps, *pair, better, clock),
-        built,
-        state.number + active,
-        jnp.where(active, -slope / 2, state.gap),
-        choose(jnp.max(jnp.abs(t * change) * (problem.share > 0)[:, None]), state.moved),
-        state.stuck | (active & (~found | (value >= state.value))),
+        theta=choose(theta, state.theta),
+        outputs=choose(state.outputs + found.t * change, state.outputs),
+        value=choose(value, state.value),
+        gradient=choose(gradient, state.gradient),
+        size=choose(total.size, state.size),
+        scale=choose(_scale(total, state.least, state.floor), state.scale),
+        least=state.least,
+        floor=state.floor,
+        steps=_with(state.steps, step, gradient - state.gradient, better, clock),
+        built=built,
+        number=state.number + active,
+        step=choose(step, state.step),
+        clear=jnp.where(better & clear, step, state.clear),
+        reach=jnp.where(better & clear, moved, state.reach),
+        gap=jnp.where(active, promise, state.gap),
+        moved=choose(moved, state.moved),
+        ratio=choose(found.slope / slope, state.ratio),
+        stuck=state.stuck | (active & (~found.good | no_gain)),
     )
 
 
-def _values(loss: Callable, problem: Problem, outputs) -> Values:
-    def total(outputs):
-        each = jax.vmap(loss)(outputs, problem.y)
-        return jnp.sum(problem.share * each), jnp.sum(problem.share * jnp.abs(each))
-
-    (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
-    return Values(value, slopes, size)
+def _of_penalty(problem: Problem, theta, direction) -> Float[Array, "3"]:
+    """½ Σ λ (θ + t d)² as coefficients of 1, t and t²."""
+    pairs = (theta, theta), (2 * theta, direction), (direction, direction)
+    return jnp.stack([jnp.sum(problem.penalty * a * b) / 2 for a, b in pairs])
 
 
-def _objective(problem: Problem, theta, total: Values):
+def objective(problem: Problem, theta, total: Values):
     """The objective at θ and its gradient, from the values of the loss there."""
     value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
     return value, matmul(total.slopes.T, problem.x) + problem.penalty * theta
@@ -272,7 +314,7 @@ def _objective(problem: Problem, theta, total: Values):
 
 def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
     """The product with H at these outputs."""
-    slopes = jax.linearize(lambda o: _values(loss, problem, o).slopes, outputs)[1]
+    slopes = jax.linearize(lambda o: values_at(loss, problem, o).slopes, outputs)[1]
 
     def product(v):
         return matmul(slopes(matmul(problem.x, v.T)).T, problem.x) + problem.penalty * v
@@ -288,7 +330,7 @@ def _newton_step(setting: Setting, prepared, problem: Problem, state: State, bui
     precondition = functools.partial(setting.form.apply, prepared, built)
     hessian = _hessian(setting.loss, problem, state.outputs)
     promise = jnp.sum(precondition(state.gradient) * state.gradient)
-    part = promise / state.size
+    part = promise / state.scale
     within = jnp.clip(jnp.sqrt(part), 0.01 * setting.tol / part, 0.1)
     return _conjugate_gradients(
         hessian, precondition, state.gradient, within, setting.form.products
@@ -326,68 +368,6 @@ def _with(steps: Steps, s, y, better, clock) -> Steps:
     inverse = jnp.where(said & better, 1 / jnp.where(said, product, 1), 0)
     new = Steps(jnp.where(better, s, 0), jnp.where(better, y, 0), inverse)
     return jax.tree.map(lambda ring, leaf: ring.at[clock % memory].set(leaf), steps, new)
-
-
-class _Trial(NamedTuple):
-    """A step length between ``low``, where the slope is ``slope``, and ``high``, too far."""
-
-    t: Float[Array, ""]
-    low: Float[Array, ""]
-    slope: Float[Array, ""]
-    high: Float[Array, ""]
-    number: Int[Array, ""]
-    total: Values
-    done: Bool[Array, ""]
-
-
-def _line_search(loss: Callable, problem: Problem, state: State, direction, change, slope):
-    """A step length that meets Wolfe's conditions, and the values there: no product with x.
-
-    The next trial is where the slope would be 0 if it were a line. Where a value overflows, the
-    step is too long.
-    """
-    penalty = problem.penalty
-    least = jnp.sum(penalty * jnp.square(state.theta)) / 2
-    first = jnp.sum(penalty * state.theta * direction)
-    second = jnp.sum(penalty * jnp.square(direction))
-    noise = 16 * jnp.finfo(slope.dtype).eps * state.size
-
-    def trial(last: _Trial) -> _Trial:
-        t, low, slope_low, high, number, *_ = last
-        total = _values(loss, problem, state.outputs + t * change)
-        value = total.value + least + t * first + t * t * second / 2
-        here = jnp.sum(total.slopes * change) + first + t * second
-        down = jnp.isfinite(value) & (value <= state.value + 1e-4 * t * slope + noise)
-        flat = (jnp.abs(here) <= -slope / 2) | (-slope <= noise)
-        root = low + (t - low) * slope_low / (slope_low - here)
-        short = down & (here < 0)
-        low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
-        high = jnp.where(short, high, t)
-        inside = (root > 1.05 * low) & (root < high)  # which NaN is not
-        middle = jnp.where(low > 0, (low + high) / 2, high / 10)
-        other = jnp.where(inside, root, jnp.where(jnp.isinf(high), 10 * t, middle))
-        done = down & flat
-        following = jnp.where(done, t, jnp.minimum(other, 10 * t))
-        return _Trial(following, low, slope_low, high, number + 1, total, done)
-
-    one = jnp.ones_like(slope)
-    values = Values(state.value, jnp.zeros_like(state.outputs), state.size)
-    start = _Trial(one, 0 * one, slope, jnp.inf * one, jnp.int32(0), values, ~(slope < 0))
-    last = jax.lax.while_loop(lambda s: ~s.done & (s.number < _TRIALS), trial, start)
-    return last.t, last.total, last.done & (slope < 0)
-
-
-def certificate(
-    loss: Callable, problem: Problem, units: Units, theta, intercept: bool
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The objective, and the norm of its gradient in the parameters of the columns as they came."""
-    total = _values(loss, problem, outputs_of(problem, theta))
-    value, gradient = _objective(problem, theta, total)
-    d = len(units.scale)
-    w = gradient[:, :d] * units.scale[None]
-    if intercept:
-        w += gradient[:, d:] * units.center[None]
-    return value, jnp.sqrt(jnp.sum(jnp.square(w)) + jnp.sum(jnp.square(gradient[:, d:])))
 
 
 class Known(NamedTuple):

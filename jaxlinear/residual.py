@@ -37,10 +37,10 @@ def normal(batch: Batch, params: Linear, rest: Linear, center: Float[Array, " d"
     """
     if center.dtype == jnp.float64:
         return _in_slices(batch, params, rest, center)
-    return _with_float64(_in_float64)(batch, params, rest, center)
+    return with_float64(_in_float64)(batch, params, rest, center)
 
 
-def _with_float64(function: Callable) -> Callable:
+def with_float64(function: Callable) -> Callable:
     """``function`` traced with float64 at hand, even where ``vmap`` traces it a second time."""
 
     @jax.custom_batching.custom_vmap
@@ -51,7 +51,7 @@ def _with_float64(function: Callable) -> Callable:
     @traced.def_vmap
     def batched(size, in_batched, *arguments):
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
-        result = _with_float64(jax.vmap(function, axes, axis_size=size))(*arguments)
+        result = with_float64(jax.vmap(function, axes, axis_size=size))(*arguments)
         return result, jax.tree.map(lambda _: True, result)
 
     return traced

@@ -55,6 +55,7 @@ class Status(enum.IntEnum):
     RANK_DEFICIENT = 3
     DIVERGED = 4
     NONFINITE_INPUT = 5
+    NO_DESCENT = 6
 
     @property
     def sentence(self) -> str:
@@ -72,6 +73,8 @@ _SENTENCES = {
     "(lower lr, or scale the data), or classes can be separated (use a penalty, l2 > 0).",
     Status.NONFINITE_INPUT: "An example of nonzero weight holds NaN, inf or a label out of range, "
     "or no example has weight; mend the data or give such rows weight 0.",
+    Status.NO_DESCENT: "A search along a direction of descent found no lower objective: the loss "
+    "is not convex, or not smooth, there; mend the loss, or start elsewhere (init).",
 }
 
 

@@ -1,0 +1,125 @@
+"""The length of a step along a direction of descent, by the outputs alone: no product with x.
+
+Along outputs o + t Δ a convex objective is a function φ of one number, whose slope only rises. A
+length is searched for at which φ is lower and the slope is at most half of what it was (Wolfe's
+conditions; Nocedal and Wright, *Numerical Optimization*, 2006, 3.1).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxlinear.curvature import Problem
+
+_TRIALS = 80
+
+
+class Values(NamedTuple):
+    """Σ share loss at some outputs, its derivatives in them, and Σ share |loss|.
+
+    The last is what the rounding of the first is relative to.
+    """
+
+    value: Float[Array, ""]
+    slopes: Float[Array, "n k"]
+    size: Float[Array, ""]
+
+
+def values_at(loss: Callable, problem: Problem, outputs: Float[Array, "n k"]) -> Values:
+    """The mean loss at these outputs, with its derivatives."""
+
+    def total(outputs):
+        each = jax.vmap(loss)(outputs, problem.y)
+        return jnp.sum(problem.share * each), jnp.sum(problem.share * jnp.abs(each))
+
+    (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
+    return Values(value, slopes, size)
+
+
+class Ray(NamedTuple):
+    """Points θ + t d: their outputs o + t Δ, what the penalty adds to φ, and φ and φ' at 0.
+
+    The penalty adds ``penalty[0] + penalty[1] t + penalty[2] t²``.
+    """
+
+    outputs: Float[Array, "n k"]
+    change: Float[Array, "n k"]
+    penalty: Float[Array, "3"]
+    value: Float[Array, ""]
+    slope: Float[Array, ""]
+    size: Float[Array, ""]
+
+
+class Found(NamedTuple):
+    """A length, the values there, the slope there, and whether it is one that was searched for."""
+
+    t: Float[Array, ""]
+    values: Values
+    slope: Float[Array, ""]
+    good: Bool[Array, ""]
+
+
+class _Trial(NamedTuple):
+    """A length between ``low``, where the slope is ``slope``, and ``high``, too far."""
+
+    t: Float[Array, ""]
+    low: Float[Array, ""]
+    slope: Float[Array, ""]
+    high: Float[Array, ""]
+    number: Int[Array, ""]
+    values: Values
+    here: Float[Array, ""]
+    done: Bool[Array, ""]
+
+
+def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
+    """The first trial that is good, from t = 1 on, which is the length of Newton's step.
+
+    A trial is good where φ is lower, as far as rounding can tell, and the slope flatter.
+    """
+    least, first, second = ray.penalty
+    noise = 16 * jnp.finfo(ray.slope.dtype).eps * ray.size
+
+    def trial(last: _Trial) -> _Trial:
+        t, low, slope_low, high, number, *_ = last
+        values = values_at(loss, problem, ray.outputs + t * ray.change)
+        value = values.value + least + t * first + t * t * second
+        here = jnp.sum(values.slopes * ray.change) + first + 2 * t * second
+        down = jnp.isfinite(value) & (value <= ray.value + 1e-4 * t * ray.slope + noise)
+        flat = (jnp.abs(here) <= -ray.slope / 2) | (-ray.slope <= noise)
+        done = down & flat
+        root = low + (t - low) * slope_low / (slope_low - here)
+        short = down & (here < 0)
+        low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
+        high = jnp.where(short, high, t)
+        following = jnp.where(done, t, _between(low, high, root, number))
+        return _Trial(following, low, slope_low, high, number + 1, values, here, done)
+
+    one = jnp.ones_like(ray.slope)
+    nothing = Values(ray.value, jnp.zeros_like(ray.outputs), ray.size)
+    start = _Trial(
+        one, 0 * one, ray.slope, jnp.inf * one, jnp.int32(0), nothing, ray.slope, ~(ray.slope < 0)
+    )
+    last = jax.lax.while_loop(lambda s: ~s.done & (s.number < _TRIALS), trial, start)
+    return Found(last.t, last.values, last.here, last.done & (ray.slope < 0))
+
+
+def _between(low, high, root, number):
+    """The next trial: where the slope would be 0 were it a line, as far as the interval allows.
+
+    An exponential is no line: after e^99 at t = 1 the root is at 1e-43. So each trial lowers
+    ``high`` at most, and raises ``low`` at most, tenfold; and as the root may lie at one end again
+    and again, every other trial is the middle.
+    """
+    open_end, open_start = jnp.isinf(high), low == 0
+    width = jnp.where(open_end, low, high - low)
+    least = jnp.where(open_end, 2 * low, jnp.where(open_start, high / 10, low + width / 10))
+    most = jnp.where(open_end, 10 * low, high - width / 10)
+    far = high > 4 * low  # then the middle of the logarithms
+    middle = jnp.where(far, jnp.sqrt(low) * jnp.sqrt(high), low + width / 2)
+    middle = jnp.where(open_end, 10 * low, jnp.where(open_start, high / 10, middle))
+    use_root = ~jnp.isnan(root) & ((number % 2 == 0) | open_end)
+    return jnp.where(use_root, jnp.clip(root, least, most), middle)
