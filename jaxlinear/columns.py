@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from jaxlinear import gram
 from jaxlinear.curvature import Problem
 from jaxlinear.factor import matmul
-from jaxlinear.objective import blank, weighted_mean
+from jaxlinear.objective import blank, ones_or, weighted_mean
 from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
@@ -50,7 +50,7 @@ def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> Standardise
     if intercept:
         own = jnp.where(constant[None], 1, penalty)  # its weight is 0, with any penalty
         penalty, own = (jnp.pad(each, ((0, 0), (0, 1))) for each in (penalty, own))
-    each = jnp.ones_like(mean) if batch.weight is None else batch.weight.astype(columns.dtype)
+    each = ones_or(batch.weight, len(mean), mean.dtype)
     share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
     common = Problem(columns, batch.y, mean, penalty)
@@ -80,7 +80,7 @@ def _columns(intercept: bool) -> Callable:
         made = away / scale[None]
         if intercept:
             made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
-        share = jnp.ones_like(made[:, 0]) if weight is None else weight.astype(made.dtype)
+        share = ones_or(weight, len(made), made.dtype)
         none = (jnp.zeros(length, bool) for length in x.shape)
         return made, Units(center, scale), share / jnp.sum(share), *none
 
@@ -99,7 +99,7 @@ def _columns(intercept: bool) -> Callable:
             weight = jnp.where(jnp.isfinite(weight) & (weight > 0), weight, 0)
             total = jnp.sum(weight, axis=1, keepdims=True)
             weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
-        weight = jnp.where(broken, 0, jnp.ones(len(x)) if weight is None else weight)
+        weight = jnp.where(broken, 0, ones_or(weight, len(x), gram.floating_dtype(x)))
         made, units, share, _, constant = columns(x, weight, jnp.max(root))
         if of_weight:
             constant = jax.vmap(lambda rows: _do_not_vary(made[:, : x.shape[1]], rows))(present)

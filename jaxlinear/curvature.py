@@ -210,8 +210,7 @@ def _drawn(weight: Float[Array, " n"], number: int):
     same weight, so that the few examples that matter are there.
     """
     n = len(weight)
-    # Or the compiler sums constant weights itself, for seconds.
-    total = jnp.cumsum(jax.lax.optimization_barrier(weight))
+    total = jnp.cumsum(weight)
     places = (jnp.arange(number, dtype=weight.dtype) + 0.5) / number * total[-1]
     index = jnp.clip(jnp.searchsorted(total, places), 0, n - 1)
     return index, total[-1] / number

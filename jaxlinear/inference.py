@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxlinear import _checks, columns, curvature, exact, factor, gram, losses, residual
 from jaxlinear.factor import matmul
-from jaxlinear.objective import of_vector, with_target
+from jaxlinear.objective import of_vector, ones_or, with_target
 from jaxlinear.types import Batch, Linear
 
 
@@ -75,7 +75,7 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     of_b = intercept / made.weight + jnp.sum(jnp.square(matmul(made.mean_x, root)))
     spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)
     errors = Linear(jnp.sqrt(spread), jnp.sqrt(variance * of_b))
-    weight = jnp.ones(len(batch.x), root.dtype) if batch.weight is None else batch.weight
+    weight = ones_or(batch.weight, len(batch.x), root.dtype)
     scores = matmul(gram.away_from(batch, "x", made.mean_x), root)
     leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
     r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)

@@ -15,7 +15,7 @@ from jaxlinear import gram, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
-from jaxlinear.objective import where_present
+from jaxlinear.objective import ones_or, where_present
 from jaxlinear.spectral import Centred, Dual, Primal
 from jaxlinear.types import Batch
 
@@ -103,7 +103,7 @@ def _summed(sums, batch: Batch):
 def _errors(options: Options, block: Batch, made: Gram, outputs, spread):
     """Σ w (r / (1 − h))² and Σ (1 − h), where h = w (spread + 1 / Σ w) of the intercept."""
     residual = gram.away_from(block, "y", made.mean_y).T - outputs
-    weight = jnp.ones_like(spread) if block.weight is None else block.weight
+    weight = ones_or(block.weight, len(spread), spread.dtype)
     complement = 1 - weight * (spread + options.intercept / made.weight)
     total = jnp.sum(where_present(block.weight, complement))
     if not options.generalized:

@@ -107,6 +107,16 @@ def weighted_mean(values, weight=None):
     return (weighted / jnp.where(total == 0, 1, total)).astype(values.dtype)
 
 
+def ones_or(weight, n: int, dtype):
+    """The weights (n,) in a dtype; without any, n ones, of which the compiler knows only one.
+
+    Those that it knows it sums and searches itself, for a minute where n is a million.
+    """
+    if weight is not None:
+        return weight.astype(dtype)
+    return jnp.broadcast_to(jax.lax.optimization_barrier(jnp.ones((), dtype)), (n,))
+
+
 def where_present(weight, rows, otherwise=0):
     """The rows (n, …) whose weight is not 0, and ``otherwise`` in the place of the others."""
     if weight is None:

@@ -15,6 +15,7 @@ from jaxlinear import factor, gram, implicit
 from jaxlinear.data import batching
 from jaxlinear.factor import Spectrum, matmul
 from jaxlinear.gram import Gram, Means
+from jaxlinear.objective import ones_or
 from jaxlinear.types import Batch, Fit, Linear, Report
 
 
@@ -101,8 +102,7 @@ def center(batch: Batch, intercept: bool) -> Centred:
     means = means if intercept else jax.tree.map(jnp.zeros_like, means)
     rows = _root_weight(batch.weight, gram.away_from(batch, "x", means.x))
     sides = _root_weight(batch.weight, gram.away_from(batch, "y", means.y)).T
-    ones = jnp.ones_like(rows[:, 0])
-    each = ones if batch.weight is None else batch.weight.astype(rows.dtype)
+    each = ones_or(batch.weight, len(rows), rows.dtype)
     share = each / jnp.sum(each) if intercept else jnp.zeros_like(each)
     absent = None if batch.weight is None else batch.weight == 0
     return Centred(rows, sides, means, jnp.sum(each), absent, share)
