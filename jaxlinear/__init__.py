@@ -4,6 +4,7 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
 from jaxlinear import (
+    compiler,
     data,
     gram,
     inference,
@@ -31,6 +32,8 @@ from jaxlinear.selection import glm_cv, linear_probe
 from jaxlinear.sgd import sgd
 from jaxlinear.sweep import best, grid, sweep
 from jaxlinear.types import Batch, Dataset, Fit, Linear, Report, Status
+
+compiler.warn_of_known_faults()
 
 __version__ = "0.1.0"
 

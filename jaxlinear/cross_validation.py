@@ -77,8 +77,11 @@ def ridge_cv(
         raise ValueError("per_target needs y (n, k); got y (n,). Leave it out.")
     if generalized and folds is not None:
         raise ValueError("generalized is for folds=None: it leaves out single examples.")
+    blocks = None
+    if folds is not None and np.ndim(folds) == 0:
+        blocks, folds = _number_of_folds(folds, len(batch.x)), None
     rows = None if folds is None else _rows_of_folds(folds, len(batch.x))
-    options = _Options(bool(intercept), bool(per_target), bool(generalized))
+    options = _Options(bool(intercept), bool(per_target), bool(generalized), blocks)
     result = _ridge_cv(options, batch, rows, l2s, sound)
     exact.located(result.fit, x, y, weight)
     return result
@@ -88,11 +91,14 @@ class _Options(NamedTuple):
     intercept: bool
     per_target: bool
     generalized: bool
+    blocks: int | None
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValidation:
     decomposition = spectral.decompose(batch, options.intercept, l2s)
+    if options.blocks is not None:
+        folds = _blocks(options.blocks, len(batch.x))
     if folds is None:
         left_out = leave_one_out.Options(options.intercept, options.generalized)
         fixed = jax.lax.stop_gradient(decomposition)
@@ -124,24 +130,44 @@ class _Folds(NamedTuple):
     others_inside: Float[Array, "folds r"]
 
 
+def _number_of_folds(folds, n: int) -> int:
+    number = _checks.count(folds, "folds")
+    if not 2 <= number <= n:
+        raise ValueError(f"folds is {number}; expected a number in 2 … {n}, the examples.")
+    return number
+
+
+def _blocks(number: int, n: int) -> _Folds:
+    """Blocks of consecutive rows, of which the first are longer by one where n / number is broken.
+
+    Counted by the program: the program of another ``jit`` would hold their lists as constants.
+    """
+    least, longer = divmod(n, number)
+    block = jnp.arange(number)[:, None]
+    first = block * least + jnp.minimum(block, longer)
+    size = least + (block < longer)
+    held = jnp.arange(least + (longer > 0))[None]
+    others = jnp.arange(n - least)[None]
+    return _Folds(
+        jnp.minimum(first + held, n - 1),
+        (held < size).astype(jnp.float32),
+        jnp.minimum(others + jnp.where(others < first, 0, size), n - 1),
+        (others < n - size).astype(jnp.float32),
+    )
+
+
 def _rows_of_folds(folds, n: int) -> _Folds:
     if _checks.is_traced(folds):
         raise ValueError("folds is traced; expected a number or an array known before tracing.")
-    if np.ndim(folds) == 0:
-        number = _checks.count(folds, "folds")
-        if not 2 <= number <= n:
-            raise ValueError(f"folds is {number}; expected a number in 2 … {n}, the examples.")
-        held = np.array_split(np.arange(n), number)
-    else:
-        names = np.asarray(folds)
-        if (names != names).any():
-            raise ValueError("folds holds NaN; expected the fold of every row.")
-        if names.shape != (n,) or len(np.unique(names)) < 2:
-            raise ValueError(
-                f"folds has shape {names.shape} and {len(np.unique(names))} values; expected "
-                f"({n},), the fold of every row, with two values or more."
-            )
-        held = [np.flatnonzero(names == name) for name in np.unique(names)]
+    names = np.asarray(folds)
+    if (names != names).any():
+        raise ValueError("folds holds NaN; expected the fold of every row.")
+    if names.shape != (n,) or len(np.unique(names)) < 2:
+        raise ValueError(
+            f"folds has shape {names.shape} and {len(np.unique(names))} values; expected "
+            f"({n},), the fold of every row, with two values or more."
+        )
+    held = [np.flatnonzero(names == name) for name in np.unique(names)]
     others = [np.setdiff1d(np.arange(n), rows, assume_unique=True) for rows in held]
     return _Folds(*_padded(held), *_padded(others))
 

@@ -1,0 +1,183 @@
+"""The compiler: releases that are known to be wrong, and programs that do not grow with n."""
+
+import functools
+import os
+import re
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import jax.numpy as jnp
+import jaxlib.version
+import numpy as np
+import pytest
+
+import jaxlinear as jl
+from jaxlinear import compiler, cross_validation, losses
+
+OFF = "--xla_cpu_experimental_ynn_fusion_type="
+
+
+def warned(monkeypatch, release, flags=""):
+    monkeypatch.setattr(jaxlib.version, "__version__", release)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compiler.warn_of_known_faults()
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("release", ["0.10.2", "0.11.0"])
+def test_a_release_that_is_known_to_be_wrong_is_named_with_the_way_out(monkeypatch, release):
+    (message,) = warned(monkeypatch, release)
+    for part in (release, "pip install", "!=0.10.2", "!=0.11.0", f"XLA_FLAGS={OFF}"):
+        assert part in message
+    (_,) = warned(monkeypatch, release, f"{OFF}dot")  # which turns a part of it on
+    assert not warned(monkeypatch, release, f"--xla_cpu_enable_fast_math=false {OFF}")
+
+
+@pytest.mark.parametrize("release", ["0.10.0", "0.10.1", "0.10.20", "0.11.1", "0.12.0.1"])
+def test_other_releases_are_not(monkeypatch, release):
+    assert not warned(monkeypatch, release)
+
+
+def test_the_import_warns_once_and_touches_no_device():
+    code = (
+        "import jax, jaxlib; jaxlib.version.__version__ = '0.10.2'\n"
+        "import jaxlinear\n"
+        "from jax._src import xla_bridge\n"
+        "assert not xla_bridge.backends_are_initialized()\n"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "XLA_FLAGS": flags},
+        ).stderr
+        for flags in ("", OFF)
+    ]
+    assert [text.count("RuntimeWarning") for text in told] == [1, 0]
+
+
+# ------------------------------------------------------------------ programs do not grow with n
+
+D, K = 10, 3
+L2S = np.array([1e-3, 1e-2], np.float32)
+
+
+def abstract(*shape, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def programs(n):
+    """Every public function of examples, with its arguments for n of them, weights left out."""
+    x, y, ys = abstract(n, D), abstract(n), abstract(n, K)
+    label, fold = abstract(n, dtype=jnp.int32), abstract(n, dtype=bool)
+    one = jl.Linear(abstract(D), abstract())
+    many = jl.Linear(abstract(K, D), abstract(K))
+    key = jax.random.key(0)
+    sgd = functools.partial(jl.sgd_fit, losses.squared_error, key=key, lr=0.1, epochs=2)
+
+    def slope_of_cv(x, y):
+        return jax.grad(lambda l2: jl.ridge_cv(x, y, l2[None]).scores[0])(0.1)
+
+    def slope(fit):
+        return lambda x, y: jax.grad(lambda x: jnp.sum(fit(x, y).params.w))(x)
+
+    def logistic(x, y):
+        return jl.logistic_regression(x, y, 1e-3)
+
+    return {
+        "least_squares": (jl.least_squares, x, ys),
+        "least_squares of bytes": (jl.least_squares, abstract(n, D, dtype=jnp.uint8), y),
+        "ridge": (lambda x, y: jl.ridge(x, y, 1e-3, intercept=False), x, y),
+        "ridge_path": (lambda x, y: jl.ridge_path(x, y, L2S), x, ys),
+        "ridge_cv": (lambda x, y: jl.ridge_cv(x, y, L2S), x, ys),
+        "ridge_cv by folds": (lambda x, y: jl.ridge_cv(x, y, L2S, folds=5), x, y),
+        "its slope": (slope_of_cv, x, y),
+        "slope of least_squares": (slope(jl.least_squares), x, y),
+        "logistic_regression": (logistic, x, y),
+        "slope of logistic_regression": (slope(logistic), x, y),
+        "logistic_regression of labels": (logistic, x, ys),
+        "softmax_regression": (lambda x, y: jl.softmax_regression(x, y, classes=K), x, label),
+        "poisson_regression": (
+            lambda x, y, o: jl.poisson_regression(x, y, offset=o, intercept=False),
+            *(x, y, y),
+        ),
+        "glm": (lambda x, y: jl.glm(losses.huber, x, y, 1e-3), x, y),
+        "glm_path": (lambda x, y: jl.glm_path(losses.gamma, x, y, L2S), x, y),
+        "glm_cv": (
+            lambda x, y, folds: jl.glm_cv(losses.logistic, x, y, L2S, folds),
+            *(x, y, abstract(2, n)),
+        ),
+        "linear_probe": (lambda x, y, h: jl.linear_probe(x, y, h, L2S, outputs=K), x, label, fold),
+        "of_least_squares": (jl.inference.of_least_squares, one, x, y),
+        "of_glm": (lambda p, x, y: jl.inference.of_glm(losses.logistic, p, x, y), one, x, y),
+        "of_glm of classes": (
+            lambda p, x, y: jl.inference.of_glm(losses.softmax_cross_entropy, p, x, y),
+            *(many, x, label),
+        ),
+        "sgd_fit": (sgd, x, y),
+        "sgd_fit of all at once": (functools.partial(sgd, batch_size=2**30), x, y),
+        "gram.ridge": (lambda x, y: jl.gram.ridge(jl.gram.of(x, y), 1e-3), x, y),
+        "vmap": (jax.vmap(logistic), abstract(2, n, D), abstract(2, n)),
+        "probabilities": (jl.probabilities, many, x),
+        "labels": (jl.labels, many, x),
+        "mean_loss": (
+            jax.grad(jl.mean_loss(losses.softmax_cross_entropy)),
+            many,
+            jl.Batch(x, label),
+        ),
+        "accuracy": (jl.metrics.accuracy, ys, label),
+        "k_fold": (lambda key: jl.resample.k_fold(key, n, 5), key),
+        "stratified_k_fold": (lambda key, y: jl.resample.stratified_k_fold(key, y, 5), key, label),
+        "bootstrap": (lambda key: jl.resample.bootstrap(key, n, 2), key),
+        "permutation": (lambda key: jl.data.permutation(key, n), key),
+    }
+
+
+FEW, MANY = programs(1000), programs(1_000_000)
+
+
+def compiled(function, *arguments):
+    """The optimised program, and the seconds of computing that it took to compile."""
+    lowered = jax.jit(lambda *arguments: function(*arguments)).lower(*arguments)
+    start = time.process_time()
+    text = lowered.compile().as_text()
+    return text, time.process_time() - start
+
+
+def constants(program, n):
+    """The constants of n numbers or more."""
+    shapes = re.findall(r"= \w+\[([\d,]+)\]\S* constant\(", program)
+    return [shape for shape in shapes if np.prod([int(size) for size in shape.split(",")]) >= n]
+
+
+def test_the_constants_of_a_program_are_seen():
+    table = np.sin(np.arange(1000.0))
+    program, _ = compiled(lambda x: x + table, abstract(1000))
+    assert constants(program, 1000) == ["1000"]
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_compiling_takes_no_longer_for_more_examples_and_no_constant_grows(name):
+    few, quick = compiled(*FEW[name])
+    many, slow = compiled(*MANY[name])
+    assert not constants(few, 1000)
+    assert not constants(many, 1_000_000)
+    # Blocks of rows meet a loop and a shorter last block: up to three programs in place of one.
+    assert slow < 3 * quick + 2
+
+
+@pytest.mark.parametrize(("n", "folds"), [(10, 5), (11, 5), (14, 5), (9, 2), (7, 7)])
+def test_blocks_of_consecutive_rows_are_those_of_numpy(n, folds):
+    blocks = cross_validation._blocks(folds, n)
+    for number, held in enumerate(np.array_split(np.arange(n), folds)):
+        inside, outside = blocks.held_inside[number] == 1, blocks.others_inside[number] == 1
+        np.testing.assert_array_equal(blocks.held[number][inside], held)
+        others = np.setdiff1d(np.arange(n), held)
+        np.testing.assert_array_equal(blocks.others[number][outside], others)
