@@ -6,6 +6,7 @@ and number of outputs, and is alone, under ``vmap`` and under ``lax.map``, in tu
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +73,16 @@ every_size = pytest.mark.parametrize("n", SIZES)
 
 
 # ------------------------------------------------------------------ what has an entry for every row
+
+
+@every_size
+def test_products_and_sums(n):
+    """What losses are made of, without the library: this is what once was wrong."""
+    for d, k in itertools.product(THIN, THIN):
+        rng, x, _ = problem(n, d, k)
+        w = rng.normal(size=(k, d)).astype(np.float32)
+        each = jax.jit(jax.vmap(lambda row, w=w: jnp.sum(jnp.square(w @ row))))(x[0])
+        check(each, np.square(x[0].astype(float) @ w.T).sum(axis=1))
 
 
 @every_size
