@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from jaxlinear import _checks
+from jaxlinear import _checks, resample
 from jaxlinear.types import Batch
 
 MODELS, EXAMPLES = "models", "examples"
@@ -44,11 +44,7 @@ def over_examples(mesh: Mesh, batch: Batch) -> Batch:
     """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
     parts, n = mesh.shape[EXAMPLES], len(batch.x)
     if n % parts:
-        weight = np.ones(n, np.float32) if batch.weight is None else batch.weight
-        places = np.arange(-(-n // parts) * parts)
-        batch = batch._replace(weight=weight)
-        batch = jax.tree.map(lambda rows: np.asarray(rows)[places % n], batch)
-        batch.weight[n:] = 0
+        batch = resample.pad(batch, -(-n // parts) * parts)
     return jax.tree.map(lambda rows: _put(mesh, rows, EXAMPLES), batch)
 
 

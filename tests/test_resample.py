@@ -1,4 +1,4 @@
-"""Folds and bootstraps as weights."""
+"""Folds, bootstraps and padding as weights."""
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,72 @@ def test_ragged_groups_are_fitted_as_they_are_alone():
         np.testing.assert_allclose(fits.params.w[group], alone.params.w, rtol=1e-5)
 
 
+def test_few_sizes_are_rounded_to_and_none_is_far():
+    sizes = np.array([resample._round_size(n) for n in range(1, 5000)])
+    assert (sizes >= np.arange(1, 5000)).all() and (sizes < 1.25 * np.arange(1, 5000)).all()
+    assert len(np.unique(sizes[1000:])) < 12
+    batch = resample.pad(jl.Batch(np.ones((5, 2), np.uint8), np.arange(5)), 8)
+    assert batch.x.dtype == np.uint8 and batch.y.dtype == np.arange(5).dtype
+    np.testing.assert_array_equal(batch.weight, [1] * 5 + [0] * 3)
+    kept = resample.pad(batch._replace(weight=np.full(8, 0.5)), 9).weight
+    np.testing.assert_array_equal(kept, [0.5] * 8 + [0])
+
+
+LOSS = jl.losses.logistic
+PADDED = {
+    "least_squares": lambda x, y, weight: jl.least_squares(x, y, weight=weight),
+    "ridge": lambda x, y, weight: jl.ridge(x, y, 0.1, weight=weight),
+    "ridge_cv": lambda x, y, weight: jl.ridge_cv(x, y, np.array([0.1, 1.0]), weight=weight),
+    "gram": lambda x, y, weight: jl.gram.of(x, y, weight),
+    "logistic": lambda x, y, weight: jl.logistic_regression(x, y, weight=weight),
+    "softmax": lambda x, y, weight: jl.softmax_regression(
+        x, (y + 0.5).astype(int), 0.1, weight=weight
+    ),
+    "poisson": lambda x, y, weight: jl.poisson_regression(x, y, weight=weight),
+    "gamma": lambda x, y, weight: jl.glm(jl.losses.gamma, x, y + 0.1, 0.1, weight=weight),
+    "glm_path": lambda x, y, weight: jl.glm_path(LOSS, x, y, np.array([0.1, 1]), weight=weight),
+    "of_least_squares": lambda x, y, weight: jl.inference.of_least_squares(
+        jl.Linear(np.ones(3, np.float32), np.float32(1)), x, y, weight=weight
+    )._replace(leverage=0.0),
+    "mean_loss": lambda x, y, weight: jl.mean_loss(LOSS)(
+        jl.Linear(np.ones(3, np.float32), np.float32(1)), jl.Batch(x, y, weight)
+    ),
+}
+
+
+def without_noise(result):
+    """Gradients at an optimum are what rounding left."""
+    if not isinstance(result, jl.Fit):
+        return result
+    assert np.all(result.report.gradient_norm < 1e-5)
+    return result._replace(report=result.report._replace(gradient_norm=0, gap=0))
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_padding_changes_no_result(name):
+    """Nor status, steps, rank or degrees of freedom."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(37, 3)).astype(np.float32)
+    batch = jl.Batch(x, (x[:, 0] + rng.logistic(size=37) > 0).astype(np.float32))
+    padded = resample.pad(batch)
+    assert len(padded.x) == 40
+    got, expected = (without_noise(PADDED[name](*part)) for part in (padded, batch))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, expected)
+
+
+def test_sizes_that_round_alike_share_a_program(compilations):
+    rng = np.random.default_rng(0)
+    for n in range(65, 81):
+        batch = resample.pad(jl.Batch(rng.normal(size=(n, 3)).astype(np.float32), np.ones(n)))
+        jl.ridge(batch.x, batch.y, 0.1, weight=batch.weight)
+    assert compilations("_solve") == 1
+
+
 MISTAKES = {
+    "a size that is too small": (
+        lambda: resample.pad(jl.Batch(np.ones((3, 1)), np.ones(3)), 2),
+        r"size is 2; expected at least the 3 examples",
+    ),
     "one fold": (lambda: resample.k_fold(KEY, 10, 1), r"folds is 1; expected 2 … 10"),
     "more folds than examples": (lambda: resample.k_fold(KEY, 3, 4), r"folds is 4; expected 2 … 3"),
     "no repeat": (lambda: resample.k_fold(KEY, 3, 2, repeats=0), r"repeats is 0; expected a whole"),
