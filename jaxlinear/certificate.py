@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxlinear import factor
 from jaxlinear.columns import Units, outputs_of
 from jaxlinear.curvature import Problem
 from jaxlinear.line_search import values_at
@@ -48,10 +49,8 @@ def certificate(
     value, gradient = objective(problem, theta, total)
     d = len(units.scale)
     w, b = gradient[:, :d], gradient[:, d:]
-    in_columns = (
-        w * units.scale[None] + b * units.center[None] if intercept else w * units.scale[None]
-    )
-    norm = jnp.sqrt(jnp.sum(jnp.square(in_columns)) + jnp.sum(jnp.square(b)))
+    in_columns = w * units.scale[None] + (b * units.center[None] if intercept else 0)
+    norm = factor.norm(jnp.concatenate([in_columns, b], axis=1))
     # What rounding the parameters has cost, at most: the objective is above its tangent.
     rounding = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
     return Certificate(value, norm, _gap(loss, problem, outputs, gradient, state, d) + rounding)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from jaxlinear import gram
 from jaxlinear.curvature import Problem
 from jaxlinear.factor import matmul
-from jaxlinear.objective import blank, ones_or, weighted_mean
+from jaxlinear.objective import blank, ones_or, relative, weighted_mean
 from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
@@ -41,6 +41,7 @@ def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> Standardise
     Models that share x share its columns, also where they differ in weights or l2: then these are
     standardised by the mean of the weights, which is as good a start.
     """
+    batch = batch._replace(weight=relative(batch.weight))
     root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
     columns, units, mean, broken, constant = _columns(intercept)(
         batch.x, batch.weight, jnp.max(root)

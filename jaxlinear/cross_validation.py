@@ -16,8 +16,9 @@ from jaxlinear import _checks, exact, gram, leave_one_out, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
+from jaxlinear.objective import readable
 from jaxlinear.spectral import Dual, Primal
-from jaxlinear.types import Batch, Fit, Status
+from jaxlinear.types import Batch, Fit, Rows, Status
 
 
 class CrossValidation(NamedTuple):
@@ -57,7 +58,8 @@ def ridge_cv(
         cross-validation (Golub, Heath and Wahba, 1979).
 
     Returns:
-      ``CrossValidation(fit, l2, scores)``, scores of the error (o − y)², NaN where the dtype
+      ``CrossValidation(fit, l2, scores)``: a fit that is refined where x is tall, as that of
+      ``least_squares`` is; scores of the error (o − y)², NaN where the dtype
       cannot tell it: of an example that alone determines a coefficient, at a small l2.
       ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number, and the first of
       l2s is taken. The scores are differentiable in l2s and in the data, so that l2 can also be
@@ -96,21 +98,24 @@ class _Options(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValidation:
-    decomposition = spectral.decompose(batch, options.intercept, l2s)
+    rows = gram.examples(batch, options.intercept, l2s, common=True)
+    penalties = gram.penalty(l2s, rows.units)[:, 0]
+    decomposition = spectral.decompose(rows, options.intercept, penalties)
     if options.blocks is not None:
         folds = _blocks(options.blocks, len(batch.x))
     if folds is None:
         left_out = leave_one_out.Options(options.intercept, options.generalized)
         fixed = jax.lax.stop_gradient(decomposition)
-        scores = leave_one_out.scores(left_out, batch, fixed, l2s)
+        scores = leave_one_out.scores(left_out, rows, fixed, penalties)
     else:
-        scores = _by_fold(options, batch, folds, l2s)
+        scores = _by_fold(options, rows, folds, penalties)
     together = scores.ndim == 1 or options.per_target
     compared = scores if together else jnp.mean(scores, axis=1)
     compared = jnp.where(jnp.isnan(compared), jnp.inf, compared)  # argmin takes NaN for the least
     l2 = l2s[jnp.argmin(compared, axis=0)]
-    fit = spectral.fit(decomposition, l2)
+    fit = exact.fit_examples(rows, l2, options.intercept, exact.REFINED, decomposition)
     fit = unless_blind(fit, jnp.any(jnp.isinf(jnp.min(compared, axis=0))))
+    scores = scores * rows.units.y * rows.units.y
     return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
 
 
@@ -182,10 +187,10 @@ def _padded(lists: list) -> tuple:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _by_fold(options: _Options, batch: Batch, folds: _Folds, l2s) -> Float[Array, "m *k"]:
+def _by_fold(options: _Options, batch: Rows, folds: _Folds, l2s) -> Float[Array, "m *k"]:
     """Mean squared errors of every fold under the fit of the others."""
 
-    def outputs(decomposition: Primal | Dual, held: Batch):
+    def outputs(decomposition: Primal | Dual, held: Rows):
         left, inside = spectral.held_out(decomposition, held)
 
         def at(argument):
@@ -213,7 +218,7 @@ def _by_fold_jvp(options, primals, tangents):
     return _by_fold(options, *primals), change
 
 
-def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
+def _fold_scores(options: _Options, batch: Rows, folds: _Folds, l2s, outputs):
     n, d = batch.x.shape
     tall = spectral.is_tall(n - folds.held.shape[1], d, options.intercept)
 
@@ -252,11 +257,11 @@ def _fold_scores(options: _Options, batch: Batch, folds: _Folds, l2s, outputs):
     return (jnp.sum(total, axis=0) / weight).reshape(len(l2s), *batch.y.shape[1:])
 
 
-def _taken(batch: Batch, index, inside) -> Batch:
+def _taken(batch: Rows, index, inside) -> Rows:
     part = batching.take(batch, index)
     inside = inside.astype(gram.floating_dtype(part.x))
     weight = inside if part.weight is None else inside * part.weight
-    return part._replace(weight=weight)
+    return readable(part._replace(weight=weight))
 
 
 def _without(grams: Gram, number) -> Gram:

@@ -18,18 +18,20 @@ from jaxlinear.factor import Factor, matmul
 from jaxlinear.gram import Gram
 from jaxlinear.losses import squared_error
 from jaxlinear.objective import stationarity
-from jaxlinear.types import Batch, Fit, Linear, Report, Status
+from jaxlinear.spectral import Dual, Primal
+from jaxlinear.types import Batch, Examples, Fit, Linear, Report, Status
 
 _STEPS = 20
+REFINED = 1, _STEPS  # the least and the most passes of refinement
 
 
 def least_squares(x, y, *, weight=None, intercept: bool = True, refine: bool = True) -> Fit:
     """Minimise Σ_i w_i ½ ‖w x_i + b − y_i‖² exactly; of all minima, the one of least ‖w‖.
 
-    Right to the last digits that the data support, whatever the scales and offsets of the
-    columns: the columns are centred and scaled inside, ill-conditioned ones meet a QR
-    factorisation, and the solution is refined with residuals of twice the precision
-    (Björck, *Numerical Methods for Least Squares Problems*, 1996, 2.9; d2l 3.1.1.4).
+    Right to the last digits that the data support, whatever the units of columns, targets and
+    weights and the offsets of the columns: these are centred and scaled inside, ill-conditioned
+    ones meet a QR factorisation, and the solution is refined with residuals of twice the
+    precision (Björck, *Numerical Methods for Least Squares Problems*, 1996, 2.9; d2l 3.1.1.4).
 
     Args:
       x: (n, d), floating; or uint8, which is scaled to [0, 1].
@@ -42,7 +44,8 @@ def least_squares(x, y, *, weight=None, intercept: bool = True, refine: bool = T
     Returns:
       ``Fit``; ``report.rank`` is the rank of x. ``report.status`` is CONVERGED,
       RANK_DEFICIENT for the minimum-norm solution, STALLED_AT_PRECISION where the dtype cannot
-      resolve the columns, or, under ``jit`` and ``vmap``, NONFINITE_INPUT.
+      resolve the columns, DIVERGED where it has no room for a coefficient (w = 1e60), or, under
+      ``jit`` and ``vmap``, NONFINITE_INPUT.
 
     Raises:
       ValueError or TypeError for shapes, dtypes, NaN or inf, negative weights.
@@ -55,7 +58,7 @@ def least_squares(x, y, *, weight=None, intercept: bool = True, refine: bool = T
     >>> print(least_squares(x, 3 * x[:, 0] - 1).params)
     Linear(w=Array([3.], dtype=float32), b=Array(-1., dtype=float32))
     """
-    return _fit(x, y, 0.0, weight, intercept, steps=(1, _STEPS) if refine else (0, 0))
+    return _fit(x, y, 0.0, weight, intercept, steps=REFINED if refine else (0, 0))
 
 
 def ridge(x, y, l2, *, weight=None, intercept: bool = True, refine: bool = True) -> Fit:
@@ -96,8 +99,11 @@ def ridge_path(x, y, l2s, *, weight=None, intercept: bool = True) -> Fit:
 
 @functools.partial(jax.jit, static_argnames="intercept")
 def _path(batch: Batch, l2s, sound, *, intercept: bool) -> Fit:
-    decomposition = spectral.decompose(batch, intercept, l2s)
-    return checked(jax.vmap(lambda l2: spectral.fit(decomposition, l2))(l2s), sound, batch)
+    rows = gram.examples(batch, intercept, l2s, common=True)
+    l2s = gram.penalty(l2s, rows.units)[:, 0]
+    decomposition = spectral.decompose(rows, intercept, l2s)
+    fits = jax.vmap(lambda l2: spectral.fit(decomposition, l2))(l2s)
+    return checked(jax.vmap(gram.from_units, (0, None))(fits, rows.units), sound, batch)
 
 
 def _fit(x, y, l2, weight, intercept, *, steps) -> Fit:
@@ -117,11 +123,22 @@ def located(fit: Fit, x, y, weight) -> Fit:
 @functools.partial(jax.jit, static_argnames=("intercept", "steps"))
 def _solve(batch: Batch, l2, sound, *, intercept: bool, steps: tuple[int, int]) -> Fit:
     n, d = batch.x.shape
-    if n < d + intercept or jnp.ndim(l2):
-        fit = spectral.fit(spectral.decompose(batch, intercept, l2), l2)
+    own = n >= d + intercept and not jnp.ndim(l2)
+    rows = gram.examples(batch, intercept, l2, common=not own)
+    return checked(fit_examples(rows, l2, intercept, steps), sound, batch)
+
+
+def fit_examples(
+    rows: Examples, l2, intercept: bool, steps, known: Primal | Dual | None = None
+) -> Fit:
+    """The fit of examples in units, or what is ``known`` of them, as a fit of the data."""
+    n, d = rows.x.shape
+    if n >= d + intercept and not (jnp.ndim(l2) and n == d + intercept):
+        fit = _tall(rows, l2, intercept, steps, known if isinstance(known, Primal) else None)
     else:
-        fit = _tall(batch, l2, intercept, steps)
-    return checked(fit, sound, batch)
+        l2 = gram.penalty(l2, rows.units)[:, 0].reshape(jnp.shape(l2))
+        fit = spectral.fit(known or spectral.decompose(rows, intercept, l2), l2)
+    return gram.from_units(fit, rows.units)
 
 
 def checked(fit: Fit, sound, batch: Batch) -> Fit:
@@ -147,21 +164,41 @@ def marked(params: Linear, failed, x_dtype) -> Linear:
     return jax.tree.map(mark, params)
 
 
-def _tall(batch: Batch, l2, intercept: bool, steps) -> Fit:
-    fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
-    made = gram.of_batch(fixed)
-    made = made if intercept else gram.uncentred(made)
-    inverse = factor_of(fixed, made, made.weight * l2_fixed)
-    fit = gram.fit_from(made, l2_fixed, inverse)
-    fit = _refine(fixed, made, l2_fixed, inverse, fit, intercept, steps)
+def _tall(rows: Examples, l2, intercept: bool, steps, known: Primal | None) -> Fit:
+    fixed, l2_fixed = jax.lax.stop_gradient((rows, l2))
+    known = jax.lax.stop_gradient(known)
+    if known is None and jnp.ndim(l2):
+        known = spectral.primal(gram.of_batch(fixed), intercept)
+    made = known.made if known else gram.of_batch(fixed)
+    made = made if intercept or known else gram.uncentred(made)
+    penalty = gram.penalty(l2_fixed, fixed.units)
+    alpha = made.weight * penalty
+    if jnp.ndim(l2):
+        inverse = spectral.inverse(known, alpha[:, 0])
+    else:
+        inverse = factor_of(fixed, made, alpha[0])
+    fit = gram.fit_from(made, alpha, inverse)
+    fit = _refine(fixed, made, penalty, inverse, fit, intercept, steps)
     params = implicit.optimum(
-        functools.partial(stationarity, squared_error, intercept),
+        functools.partial(_stationarity, intercept),
         _inverse_hessian,
         fit.params,
         (inverse, made.mean_x, made.weight),
-        (batch, l2),
+        (rows, l2),
     )
     return fit._replace(params=params)
+
+
+def _stationarity(intercept: bool, params: Linear, data) -> Linear:
+    """The gradient of the objective in units, whose root is the fit."""
+    rows, l2 = data
+    strength = gram.penalty(l2, rows.units)
+
+    def penalty(w, _):
+        return jnp.sum(strength * jnp.square(jnp.atleast_2d(w))) / 2
+
+    batch = gram.in_units(rows)
+    return stationarity(squared_error, intercept, params, (batch, 0.0), penalty)
 
 
 def _inverse_hessian(known, gradient: Linear) -> Linear:
@@ -173,9 +210,9 @@ def _inverse_hessian(known, gradient: Linear) -> Linear:
     return Linear(w.reshape(gradient.w.shape), b.reshape(gradient.b.shape))
 
 
-def factor_of(batch: Batch, made: Gram, alpha) -> Factor:
-    """The factor of xx + α I, from the products where those are reliable, else from x by QR."""
-    matrix = made.xx + alpha * jnp.eye(len(made.xx), dtype=made.xx.dtype)
+def factor_of(rows: Examples, made: Gram, alpha) -> Factor:
+    """The factor of xx + diag(α), from the products where those are reliable, else from x by QR."""
+    matrix = made.xx + jnp.diag(alpha)
     scale, _ = factor.unit_scale(jnp.diagonal(matrix))
     quick = factor.cholesky(matrix)
 
@@ -184,7 +221,7 @@ def factor_of(batch: Batch, made: Gram, alpha) -> Factor:
         return factor.of_triangle(triangle, scale)
 
     above = jnp.diag(jnp.sqrt(alpha) / scale)
-    operand = (batch, made.mean_x, scale, above)
+    operand = (rows, made.mean_x, scale, above)
     return factor.when(~factor.reliable(quick), slow, operand, quick)
 
 
@@ -204,7 +241,9 @@ class _Refined(NamedTuple):
         return step * jnp.minimum(self.step / self.last, 1)
 
 
-def _refine(batch: Batch, made: Gram, l2, inverse: Factor, fit: Fit, intercept: bool, steps) -> Fit:
+def _refine(
+    rows: Examples, made: Gram, penalty, inverse: Factor, fit: Fit, intercept: bool, steps
+) -> Fit:
     """Correct the solution until its last digit is right, or the corrections stop shrinking."""
     least, most = steps
     if most == 0:
@@ -212,9 +251,10 @@ def _refine(batch: Batch, made: Gram, l2, inverse: Factor, fit: Fit, intercept: 
     eps = jnp.finfo(made.xx.dtype).eps
     outputs = fit.params.b.shape
     d = len(made.mean_x)
-    alpha = made.weight * l2
-    scale, _ = factor.unit_scale(jnp.diagonal(made.xx) + alpha)
-    sides = batch._replace(y=batch.y.reshape(len(batch.y), -1))
+    alpha = made.weight * penalty
+    scale, _ = factor.unit_scale(jnp.diagonal(made.xx)[None] + alpha)
+    share = (rows.units.x / jnp.max(rows.units.x))[None]
+    sides = rows._replace(y=rows.y.reshape(len(rows.y), -1))
 
     def correct(state: _Refined) -> _Refined:
         w, b = state.params
@@ -225,20 +265,20 @@ def _refine(batch: Batch, made: Gram, l2, inverse: Factor, fit: Fit, intercept: 
         mean = sums.b / made.weight if intercept else jnp.zeros_like(sums.b)
         w, w_rest = residual.add((w, state.rest.w), dw)
         b, b_rest = residual.add((b, state.rest.b), mean - matmul(dw, made.mean_x))
-        size = jnp.linalg.norm(w * scale[None], axis=1) + jnp.finfo(w.dtype).tiny
-        norm = jnp.max(jnp.linalg.norm(dw * scale[None], axis=1) / size)
+        size = jnp.linalg.norm(w * scale, axis=1) + jnp.finfo(w.dtype).tiny
+        norm = jnp.max(jnp.linalg.norm(dw * scale, axis=1) / size)
         # Every coefficient by its own size, but no less than eps of that of all together.
-        own = jnp.maximum(jnp.abs(w), eps * size[:, None] / scale[None])
+        own = jnp.maximum(jnp.abs(w), eps * size[:, None] / scale)
         step = jnp.max(jnp.abs(dw) / (own + jnp.finfo(w.dtype).tiny))
 
         def hessian(v):
             return (matmul(v, made.xx) + alpha * v) / made.weight
 
         value = (sums.squares.sum() - jnp.sum(down * dw)) / made.weight
-        value = (value - jnp.sum(jnp.square(mean)) + l2 * jnp.sum(w * w)) / 2
+        value = (value - jnp.sum(jnp.square(mean)) + jnp.sum(penalty * w * w)) / 2
         left = hessian(dw + w_rest) - down / made.weight
         report = state.report._replace(
-            objective=jnp.maximum(value, 0), gradient_norm=jnp.linalg.norm(left)
+            objective=jnp.maximum(value, 0), gradient_norm=jnp.linalg.norm(share * left)
         )
         return _Refined(
             Linear(w, b),
@@ -256,14 +296,14 @@ def _refine(batch: Batch, made: Gram, l2, inverse: Factor, fit: Fit, intercept: 
 
     params = Linear(fit.params.w.reshape(-1, d), fit.params.b.reshape(-1))
     one = jnp.ones((), eps.dtype)
-    begin = one if least else jnp.where(inverse.error > 8 * eps, one, 0)
+    begin = one if least else jnp.where(jnp.max(inverse.error) > 8 * eps, one, 0)
     zero = jax.tree.map(jnp.zeros_like, params)
     state = _Refined(params, zero, fit.report, begin, one, one, jnp.int32(0))
     state = jax.lax.while_loop(unfinished, correct, state)
     refined = state.steps > 0
     right = jnp.where(refined, state.error(state.norm) <= eps, factor.reliable(inverse))
     sound = jnp.isfinite(state.report.objective + state.report.gradient_norm) & (made.weight > 0)
-    status = gram.status_of(sound, inverse.rank < d, right)
+    status = gram.status_of(sound, jnp.min(inverse.rank) < d, right)
     report = state.report._replace(status=status, steps=1 + state.steps)
     params = Linear(state.params.w.reshape(*outputs, d), state.params.b.reshape(outputs))
     return Fit(params, report)

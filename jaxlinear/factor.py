@@ -88,11 +88,24 @@ def cholesky(matrix: Float[Array, "d d"]) -> Factor:
 
 
 def unit_scale(
-    squares: Float[Array, " d"],
-) -> tuple[Float[Array, " d"], Bool[Array, " d"]]:
+    squares: Float[Array, "*k d"],
+) -> tuple[Float[Array, "*k d"], Bool[Array, "*k d"]]:
     """The square roots, with 1 in the place of 0, and where those places are."""
     empty = squares <= 0
     return jnp.sqrt(jnp.where(empty, 1, squares)), empty
+
+
+def power_of_two(size):
+    """The largest one up to ``size``, and 1 for 0 and for what is no number: an exact unit."""
+    size = jnp.where(jnp.isfinite(size) & (size > 0), size, 1)
+    _, exponent = jnp.frexp(size)
+    return jnp.ldexp(jnp.ones_like(size), exponent - 1)
+
+
+def norm(values):
+    """The 2-norm of all values; their squares may overflow, or vanish."""
+    unit = power_of_two(jnp.max(jnp.abs(values)))
+    return unit * jnp.sqrt(jnp.sum(jnp.square(values / unit)))
 
 
 def _scaled(matrix, scale):

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 from jaxlinear import _checks, factor, implicit
 from jaxlinear.data import batching
 from jaxlinear.factor import Factor, matmul
-from jaxlinear.objective import weighted_mean, where_present
-from jaxlinear.types import Batch, Fit, Linear, Report, Status
+from jaxlinear.objective import readable, relative, weighted_mean, where_present
+from jaxlinear.types import Batch, Examples, Fit, Linear, Report, Rows, Status, Units
 
 _ROWS = 4096
 
@@ -68,7 +68,7 @@ def _of(batch: Batch, sound) -> Gram:
     return gram._replace(weight=jnp.where(sound, gram.weight, jnp.nan))
 
 
-def of_batch(batch: Batch) -> Gram:
+def of_batch(batch: Rows) -> Gram:
     """The statistics of a batch that has been checked, block by block so that memory is bounded.
 
     Products are summed around a guess at the mean, and moved to the mean at the end.
@@ -76,6 +76,7 @@ def of_batch(batch: Batch) -> Gram:
     guess = guess_of_means(batch)
 
     def sums(block):
+        block = readable(block)
         x, y = (away_from(block, name, center) for name, center in guess._asdict().items())
         ones = jnp.ones((len(x), 1), x.dtype)
         weight = ones if block.weight is None else block.weight[:, None].astype(x.dtype)
@@ -131,36 +132,40 @@ class Means(NamedTuple):
     y: Float[Array, "*k"]
 
 
-def away_from(batch: Batch, name: str, center):
-    """The rows of x, or of y as (n, k), counted from a center; 0 where absent."""
-    rows = floating(getattr(batch, name)).astype(center.dtype)
-    rows = rows.reshape(len(rows), -1) - center.reshape(1, -1)
-    return where_present(batch.weight, rows)
+def away_from(batch: Rows, name: str, center):
+    """The rows of x, or of y as (n, k), counted from a center."""
+    rows = _in_units(batch, name).astype(center.dtype)
+    return rows.reshape(len(rows), -1) - center.reshape(1, -1)
 
 
-def mean(batch: Batch, name: str):
+def mean(batch: Rows, name: str):
     """The mean of x, or of y, counted from a guess: it is right to the last digit."""
     guess = _guess_of_mean(batch, name)
+    batch = readable(batch)
     away = weighted_mean(away_from(batch, name, guess), batch.weight)
     return guess + away.reshape(guess.shape)
 
 
-def guess_of_means(batch: Batch) -> Means:
+def guess_of_means(batch: Rows) -> Means:
     """The means of some thousand rows throughout the batch."""
     return Means(_guess_of_mean(batch, "x"), _guess_of_mean(batch, "y"))
 
 
-def _guess_of_mean(batch: Batch, name: str):
+def _guess_of_mean(batch: Rows, name: str):
     """Counted from one of the rows: a constant column has its constant to the last digit."""
-    fixed = jax.lax.stop_gradient(batch)
-    first = 0 if batch.weight is None else jnp.argmax(fixed.weight != 0)
-    step = -(-len(batch.x) // 1024)
-    sample = jax.tree.map(lambda rows: rows[::step], fixed)
-    base = floating(getattr(fixed, name)[first]).astype(floating_dtype(batch.x))
+    sample = _sample(batch)
+    first = 0 if batch.weight is None else jnp.argmax(batch.weight != 0)
+    base = _in_units(jax.lax.stop_gradient(batch), name, first).astype(floating_dtype(batch.x))
     if batch.weight is not None:
-        base = jnp.where(fixed.weight[first] != 0, base, 0)
+        base = jnp.where(jax.lax.stop_gradient(batch.weight)[first] != 0, base, 0)
     away = weighted_mean(away_from(sample, name, base), sample.weight)
     return base + away.reshape(base.shape)
+
+
+def _sample(batch: Rows) -> Rows:
+    """Some thousand rows throughout the batch."""
+    step = -(-len(batch.x) // 1024)
+    return readable(batching.of_rows(lambda rows: jax.lax.stop_gradient(rows)[::step], batch))
 
 
 def floating_dtype(x):
@@ -176,6 +181,81 @@ def floating(x):
     )
 
 
+# ------------------------------------------------------------------ units
+
+
+def examples(batch: Batch, intercept: bool, l2, *, common: bool) -> Examples:
+    """The batch in units of its own; ``common`` to all columns where all have one penalty."""
+    batch = batch._replace(weight=relative(batch.weight))
+    x, y = (_size(batch, name, intercept) for name in ("x", "y"))
+    if common:  # between the largest and the least, whose squares differ as little as may be
+        least = jnp.min(jnp.where(x == 0, jnp.inf, x))
+        middle = jnp.sqrt(jnp.max(x)) * jnp.sqrt(jnp.where(jnp.isinf(least), 0, least))
+        x = jnp.full_like(x, middle)
+    # Or the penalty on a tiny column overflows.
+    x = jnp.maximum(x, 1e-9 * jnp.sqrt(jnp.max(jax.lax.stop_gradient(jnp.asarray(l2)))))
+    x = jnp.ones_like(x) if batch.x.dtype == jnp.uint8 else factor.power_of_two(x)
+    return Examples(*batch, Units(x, factor.power_of_two(jnp.max(y))))
+
+
+def _size(batch: Rows, name: str, intercept: bool):
+    """How far the rows lie from their mean, or from 0, as some of them tell."""
+    mean = _guess_of_mean(batch, name)
+    sample = _sample(batch)
+
+    def farthest(center):
+        rows = where_present(sample.weight, away_from(sample, name, center))
+        return jnp.max(jnp.abs(rows), axis=0)
+
+    spread = farthest(mean if intercept else jnp.zeros_like(mean))
+    return jnp.where(spread == 0, jnp.abs(mean).reshape(spread.shape), spread)
+
+
+def _in_units(batch: Rows, name: str, row=slice(None)):
+    """The rows of x or y, or one of them, floating, and counted in units where they have some."""
+    rows = floating(getattr(batch, name)[row])
+    if not isinstance(batch, Examples):
+        return rows
+    unit = getattr(batch.units, name)
+    return rows / unit.reshape(*[1] * (rows.ndim - unit.ndim), *unit.shape).astype(rows.dtype)
+
+
+def in_units(examples: Examples) -> Batch:
+    """The examples as a batch: a copy."""
+    if examples.x.dtype == jnp.uint8:
+        return Batch(examples.x, _in_units(examples, "y"), examples.weight)
+    return Batch(*(_in_units(examples, name) for name in ("x", "y")), examples.weight)
+
+
+def penalty(l2, units: Units):
+    """The penalties (1, d) or (k, d) of columns that are counted in units."""
+    inverse = 1 / units.x[None]  # the compiler divides once, by the product: 0 or inf
+    return jnp.reshape(l2, (-1, 1)) * inverse * inverse
+
+
+def from_units(fit: Fit, units: Units) -> Fit:
+    """The fit of the data as they came; no number where the dtype has no room for a coefficient."""
+    w, b = fit.params
+    ratio = (units.y / units.x).reshape(*[1] * (w.ndim - 1), -1)
+    found = jnp.where((w == 0) & jnp.isinf(ratio), 0, w * ratio)
+    lost = jnp.where(w == 0, 0, jnp.abs(found / ratio - w))
+    room = jnp.all(lost <= jnp.sqrt(jnp.finfo(w.dtype).eps) * jnp.max(jnp.abs(w)))
+    report = fit.report
+    sound = room & jnp.isfinite(b * units.y).all()
+    failed = ~sound & (report.status != Status.NONFINITE_INPUT)
+    return Fit(
+        Linear(found, b * units.y),
+        report._replace(
+            status=jnp.where(failed, jnp.int32(Status.NONFINITE_INPUT), report.status),
+            objective=report.objective * units.y * units.y,
+            gradient_norm=report.gradient_norm * jnp.max(units.x) * units.y,
+        ),
+    )
+
+
+# ------------------------------------------------------------------ merging
+
+
 def merge(a: Gram, b: Gram) -> Gram:
     """The statistics of the examples of both.
 
@@ -185,7 +265,8 @@ def merge(a: Gram, b: Gram) -> Gram:
         a, b = _per_target(a), _per_target(b)
     if jax.tree.map(jnp.shape, a) != jax.tree.map(jnp.shape, b):
         raise ValueError(
-            f"the Grams are of {_size(a)} and {_size(b)}; expected the same features and targets."
+            f"the Grams are of {_shape_of(a)} and {_shape_of(b)}; expected the same features and "
+            "targets."
         )
     return _merge(a, b)
 
@@ -277,7 +358,12 @@ def _ridge(gram: Gram, l2, *, intercept: bool) -> Fit:
         l2 = jnp.broadcast_to(l2, gram.mean_y.shape)
         return jax.vmap(functools.partial(_ridge, intercept=intercept))(gram, l2)
     gram = gram if intercept else uncentred(gram)
-    return fit_from(gram, l2, stopped_factor(gram, l2))
+    fit = fit_from(gram, gram.weight * jnp.reshape(l2, (-1, 1)), stopped_factor(gram, l2))
+    # Squares overflow before x does: sound statistics may hold inf.
+    overflow = jnp.isfinite(gram.weight) & (gram.weight != 0)
+    overflow &= fit.report.status == Status.NONFINITE_INPUT
+    status = jnp.where(overflow, jnp.int32(Status.DIVERGED), fit.report.status)
+    return fit._replace(report=fit.report._replace(status=status))
 
 
 def stopped_factor(gram: Gram, l2) -> Factor:
@@ -290,33 +376,31 @@ def stopped_factor(gram: Gram, l2) -> Factor:
     return factor.when(~factor.reliable(made), factor.from_eigenvalues, matrix, made)
 
 
-def fit_from(gram: Gram, l2, made: Factor) -> Fit:
-    """The fit of a centred Gram with the factor at hand."""
-    alpha = jnp.broadcast_to(gram.weight * l2, gram.yy.shape)
+def fit_from(gram: Gram, alpha, made: Factor) -> Fit:
+    """The fit of a centred Gram with the factor at hand, and α (1 or k, 1 or d)."""
     sides = jnp.atleast_2d(gram.xy)
-    data = (gram.xx, sides, jnp.atleast_1d(alpha))
+    data = (gram.xx, sides, alpha)
     made = jax.lax.stop_gradient(made)
     w = factor.solve(made, jax.lax.stop_gradient(sides))
     w = implicit.optimum(_gradient, factor.solve, w, made, data).reshape(gram.xy.shape)
     b = gram.mean_y - matmul(w, gram.mean_x)
-    return Fit(Linear(w, b), report_of(gram, l2, made, w))
+    return Fit(Linear(w, b), report_of(gram, alpha, made, w))
 
 
 def _gradient(w, data):
     xx, xy, alpha = data
-    return matmul(w, xx) + alpha[:, None] * w - xy
+    return matmul(w, xx) + alpha * w - xy
 
 
-def report_of(gram: Gram, l2, made: Factor, w) -> Report:
+def report_of(gram: Gram, alpha, made: Factor, w) -> Report:
     """The report of a solution that was computed from the statistics alone."""
     rows = jnp.atleast_2d(w)
-    alpha = jnp.broadcast_to(gram.weight * l2, gram.yy.shape)
-    data = (gram.xx, jnp.atleast_2d(gram.xy), jnp.atleast_1d(alpha))
+    data = (gram.xx, jnp.atleast_2d(gram.xy), alpha)
     gradient = _gradient(rows, data)
     # ½ (yy − w xy + w (w xx + α w − xy)): two terms that are small each, not three large ones.
     squares = jnp.sum(gram.yy) - jnp.sum(rows * data[1]) + jnp.sum(rows * gradient)
     objective = jnp.maximum(squares, 0) / 2 / gram.weight
-    norm = jnp.sqrt(jnp.sum(jnp.square(gradient))) / gram.weight
+    norm = factor.norm(gradient / gram.weight)
     finite = jnp.isfinite(objective + norm) & (gram.weight != 0)
     short = jnp.min(made.rank) < gram.xx.shape[-1]
     status = status_of(finite, short, factor.reliable(made))
@@ -351,5 +435,5 @@ def _per_target(gram: Gram) -> Gram:
     return gram._replace(**shared)
 
 
-def _size(gram: Gram) -> str:
+def _shape_of(gram: Gram) -> str:
     return f"x (…, {gram.mean_x.shape[-1]}) and y (…{''.join(f', {k}' for k in gram.mean_y.shape)})"

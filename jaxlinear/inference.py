@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxlinear import _checks, columns, curvature, exact, factor, gram, losses, residual
-from jaxlinear.factor import matmul
-from jaxlinear.objective import of_vector, ones_or, with_target
+from jaxlinear.factor import matmul, power_of_two
+from jaxlinear.objective import of_vector, readable, with_target
 from jaxlinear.types import Batch, Linear
 
 
@@ -61,12 +61,15 @@ def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = Tru
 
 @functools.partial(jax.jit, static_argnames="intercept")
 def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
-    made = gram.of_batch(batch)
+    examples = gram.examples(batch, intercept, 0.0, common=False)
+    unit = examples.units
+    made = gram.of_batch(examples)
     made = made if intercept else gram.uncentred(made)
-    inverse = exact.factor_of(batch, made, jnp.zeros_like(made.weight))
+    inverse = exact.factor_of(examples, made, jnp.zeros_like(made.mean_x))
     root = inverse.vectors
     rows = columns.rows(params)
-    sides = batch._replace(y=batch.y.reshape(len(batch.y), -1))
+    rows = Linear(rows.w * (unit.x / unit.y)[None], rows.b / unit.y)
+    sides = examples._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
     squares = residual.normal(sides, rows, zero, made.mean_x).squares.reshape(made.yy.shape)
     freedom = made.count - inverse.rank - intercept
@@ -74,11 +77,15 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     of_w = jnp.sum(jnp.square(root), axis=1)
     of_b = intercept / made.weight + jnp.sum(jnp.square(matmul(made.mean_x, root)))
     spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)
-    errors = Linear(jnp.sqrt(spread), jnp.sqrt(variance * of_b))
-    weight = ones_or(batch.weight, len(batch.x), root.dtype)
-    scores = matmul(gram.away_from(batch, "x", made.mean_x), root)
+    ratio = (unit.y / unit.x).reshape(*[1] * variance.ndim, -1)
+    errors = Linear(jnp.sqrt(spread) * ratio, jnp.sqrt(variance * of_b) * unit.y)
+    weight = jnp.ones((), root.dtype) if batch.weight is None else examples.weight
+    scores = matmul(gram.away_from(readable(examples), "x", made.mean_x), root)
     leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
     r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)
+    if batch.weight is not None:  # σ² is that of an example of weight 1
+        variance = variance * power_of_two(jnp.max(batch.weight))
+    variance = variance * unit.y * unit.y
     return Inference(errors, variance, freedom, r2, leverage)
 
 

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float
 from jaxlinear import gram, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
-from jaxlinear.gram import Gram
-from jaxlinear.objective import ones_or, where_present
+from jaxlinear.gram import Gram, Means
+from jaxlinear.objective import ones_or, readable, where_present
 from jaxlinear.spectral import Centred, Dual, Primal
-from jaxlinear.types import Batch
+from jaxlinear.types import Rows
 
 _ROWS = 1024
 _OUTPUTS = 512
@@ -36,7 +36,7 @@ def mapped(score, penalties, targets: int):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def scores(options: Options, batch: Batch, decomposition, l2s) -> Float[Array, "m *k"]:
+def scores(options: Options, batch: Rows, decomposition, l2s) -> Float[Array, "m *k"]:
     """Σ_i w_i (r_i / (1 − h_i))² / Σ_i w_i for every penalty, from one decomposition.
 
     NaN where rounding leaves less than three digits of a 1 − h: an example that alone determines
@@ -49,18 +49,18 @@ def scores(options: Options, batch: Batch, decomposition, l2s) -> Float[Array, "
 
 @scores.defjvp
 def _scores_jvp(options, primals, tangents):
-    """Eigenvectors have no derivative where eigenvalues meet; Cholesky's factor has."""
+    """Eigenvectors have no derivative where eigenvalues meet; an inverse has."""
     batch, _, l2s = zip(primals, tangents, strict=True)
     tall = isinstance(primals[1], Primal)
-    by_cholesky = _from_hat_by_cholesky if tall else _from_kernel_by_cholesky
-    _, change = jax.jvp(functools.partial(by_cholesky, options), *zip(batch, l2s, strict=True))
+    by_inverse = _from_hat_by_inverse if tall else _from_kernel_by_inverse
+    _, change = jax.jvp(functools.partial(by_inverse, options), *zip(batch, l2s, strict=True))
     return scores(options, *primals), change
 
 
 # A tall x: the hat matrix H = A (AᵀA + α I)⁻¹ Aᵀ gives outputs and leverages, block by block.
 
 
-def _from_hat(options: Options, batch: Batch, primal: Primal, l2s):
+def _from_hat(options: Options, batch: Rows, primal: Primal, l2s):
     made = primal.made
 
     def sums(block):
@@ -76,7 +76,7 @@ def _from_hat(options: Options, batch: Batch, primal: Primal, l2s):
     return _mean(options, batch, made, _summed(sums, batch))
 
 
-def _from_hat_by_cholesky(options: Options, batch: Batch, l2s):
+def _from_hat_by_inverse(options: Options, batch: Rows, l2s):
     made = gram.of_batch(batch)
     made = made if options.intercept else gram.uncentred(made)
 
@@ -94,13 +94,16 @@ def _from_hat_by_cholesky(options: Options, batch: Batch, l2s):
     return jax.lax.map(score, l2s)
 
 
-def _summed(sums, batch: Batch):
+def _summed(sums, batch: Rows):
     return batching.fold(
-        sums, lambda total, block: jax.tree.map(jnp.add, total, sums(block)), batch, _ROWS
+        lambda block: sums(readable(block)),
+        lambda total, block: jax.tree.map(jnp.add, total, sums(readable(block))),
+        batch,
+        _ROWS,
     )
 
 
-def _errors(options: Options, block: Batch, made: Gram, outputs, spread):
+def _errors(options: Options, block: Rows, made: Gram, outputs, spread):
     """Σ w (r / (1 − h))² and Σ (1 − h), where h = w (spread + 1 / Σ w) of the intercept."""
     residual = gram.away_from(block, "y", made.mean_y).T - outputs
     weight = ones_or(block.weight, len(spread), spread.dtype)
@@ -112,7 +115,7 @@ def _errors(options: Options, block: Batch, made: Gram, outputs, spread):
     return jnp.sum(weight[None] * jnp.square(residual), axis=1), total
 
 
-def _mean(options: Options, batch: Batch, made: Gram, sums):
+def _mean(options: Options, batch: Rows, made: Gram, sums):
     squares, total = sums
     if options.generalized:
         squares = squares / jnp.square(total / made.count)[..., None]
@@ -123,40 +126,52 @@ def _mean(options: Options, batch: Batch, made: Gram, sums):
 # direction √w of the intercept, and √w (y − ȳ) C over the diagonal of C is √w r / (1 − h).
 
 
-def _from_kernel(options: Options, batch: Batch, dual: Dual, l2s):
-    centred, spectrum = dual
+def _from_kernel(options: Options, batch: Rows, dual: Dual, l2s):
+    centred, spectrum, _ = dual
     vectors = spectrum.vectors
     inside = matmul(centred.sides, vectors)
 
     def score(argument):
         l2, scale = argument
         residual = matmul(inside * scale[None], vectors.T)
-        complement = matmul(jnp.square(vectors), scale)
-        return _mean_of_kernel(options, batch, centred, l2, residual, complement)
+        complement = where_present(batch.weight, matmul(jnp.square(vectors), scale), 1)
+        lifted = spectral.lifted_eigenvalue(centred) + centred.weight * l2
+        return _mean_of_kernel(options, batch, centred, lifted, jnp.square(residual), complement)
 
     return mapped(score, (l2s, spectral.scales(dual, centred.weight, l2s)), len(inside))
 
 
-def _from_kernel_by_cholesky(options: Options, batch: Batch, l2s):
-    centred = spectral.center(batch, options.intercept)
-    kernel = spectral.kernel(centred)
+def _from_kernel_by_inverse(options: Options, batch: Rows, l2s):
+    """√w has no derivative where it is 0: with W = diag(w), √w C √w⁻¹ = (W x xᵀ + α I)⁻¹ has."""
+    batch = readable(batch)
+    means = Means(gram.mean(batch, "x"), gram.mean(batch, "y"))
+    means = means if options.intercept else jax.tree.map(jnp.zeros_like, means)
+    x, y = (gram.away_from(batch, name, getattr(means, name)) for name in ("x", "y"))
+    weight = ones_or(batch.weight, len(x), x.dtype)
+    absent, total = weight == 0, jnp.sum(weight)
+    lift = jax.lax.stop_gradient(jnp.sum(weight * jnp.sum(jnp.square(x), axis=1)) / len(x))
+    kernel = matmul(x, x.T) + options.intercept * lift / total
 
     def score(l2):
-        inverse = _inverse(kernel, centred.weight * l2)
-        residual = matmul(centred.sides, inverse)
-        return _mean_of_kernel(options, batch, centred, l2, residual, jnp.diagonal(inverse))
+        alpha = total * l2
+        # Without a penalty an example of any weight is met exactly: there is no derivative.
+        each = jnp.where(absent & (alpha == 0), 0, weight)
+        diagonal = jnp.where(absent & (alpha == 0), lift, alpha)
+        inverse = jnp.linalg.inv(kernel * each[None] + jnp.diag(diagonal))
+        squares = each[None] * jnp.square(matmul(y.T, inverse.T))
+        share = options.intercept * each / total
+        known = Centred(x, y.T, means, total, absent, share)
+        return _mean_of_kernel(options, batch, known, lift + alpha, squares, jnp.diagonal(inverse))
 
     return jax.lax.map(score, l2s)
 
 
-def _mean_of_kernel(options: Options, batch: Batch, centred: Centred, l2, residual, complement):
-    lifted = spectral.lifted_eigenvalue(centred) + centred.weight * l2
+def _mean_of_kernel(options: Options, batch: Rows, centred: Centred, lifted, squares, complement):
     complement = complement - centred.share / lifted
     if options.generalized:
         present = True if centred.absent is None else ~centred.absent
         complement = jnp.broadcast_to(jnp.mean(complement, where=present), complement.shape)
-    complement = where_present(batch.weight, complement, 1)
-    squares = jnp.sum(jnp.square(residual / complement[None]), axis=1)
+    squares = jnp.sum(squares / jnp.square(complement)[None], axis=1)
     return (squares / centred.weight).reshape(batch.y.shape[1:])
 
 

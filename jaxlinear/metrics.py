@@ -5,13 +5,13 @@ An example of weight 0 is absent, whatever it holds.
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from jaxlinear import _checks, losses
-from jaxlinear.objective import weighted_mean, where_present
+from jaxlinear.objective import each_loss, readable, weighted_mean
+from jaxlinear.types import Batch
 
 Scores = Num[ArrayLike, "n *k"]
 Targets = Num[ArrayLike, "n *l"]
@@ -49,7 +49,7 @@ def r2(o: Scores, y: Targets, weight: Weight = None) -> Value:
     A constant target, which nothing can explain, has r2 = 0 (and 1 where it is met exactly).
     """
     weight = _number(weight)
-    o, y = (where_present(weight, rows) for rows in _checks.like(o, y))
+    o, y, weight = readable(Batch(*_checks.like(o, y), weight))
     unexplained = weighted_mean(jnp.square(y - o), weight)
     total = weighted_mean(jnp.square(y - weighted_mean(y, weight)[None]), weight)
     constant = total == 0
@@ -70,9 +70,7 @@ def mean(loss: Callable) -> Callable:
     """The metric that is the weighted mean of ``loss`` over examples, without a penalty."""
 
     def metric(o, y, weight=None):
-        each = jax.vmap(loss)(jnp.asarray(o), jnp.asarray(y))
-        weight = _number(weight)
-        return weighted_mean(where_present(weight, each), weight)
+        return weighted_mean(*each_loss(loss, jnp.asarray(o), jnp.asarray(y), _number(weight)))
 
     return metric
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxlinear import penalties
+from jaxlinear.factor import power_of_two
 from jaxlinear.models import affine
-from jaxlinear.types import Batch
+from jaxlinear.types import Batch, Rows
 
 
 def mean_loss(
@@ -17,8 +18,9 @@ def mean_loss(
     """Make ``objective(params, batch, l2=0.)``: Σ_i w_i loss(o_i, y_i) / Σ_i w_i + l2/2 ‖w‖².
 
     ``loss(o, y)`` and ``model(params, x)`` are written for one example. An example of weight 0
-    is absent, whatever it holds, in the value and in every gradient; a batch with no example
-    has the penalty as its objective.
+    is absent, in the value and in every gradient; the derivative in its weight says what it would
+    change, and is 0 where it holds no number. A batch with no example has the penalty as its
+    objective. Models that share x and differ in weights, as folds do, copy nothing of x.
 
     >>> from jaxlinear import losses, zeros
     >>> objective = mean_loss(losses.softmax_cross_entropy)
@@ -28,40 +30,15 @@ def mean_loss(
     """
 
     def objective(params, batch: Batch, l2=0.0):
-        batch = blank_absent(batch)
-        each = jax.vmap(lambda x, y: loss(model(params, x), y))(batch.x, batch.y)
-        return weighted_mean(each, batch.weight) + penalty(params.w, l2)
+        x, y, weight = readable(batch)
+        outputs = jax.vmap(model, (None, 0))(params, x)
+        each, weight = each_loss(loss, outputs, y, weight)
+        return weighted_mean(each, weight) + penalty(params.w, l2)
 
     return objective
 
 
-def mean_loss_of_many(loss: Callable) -> Callable:
-    """``mean_loss(loss)`` of linear models that share x and differ in weights, as folds do.
-
-    The weight of an example meets its outputs, so that x is not written anew for every model, and
-    absent ones get what a sum over devices can tell, the largest of the others. What is no number
-    in x is read as 0: to refuse it where it has weight is the caller's part.
-    """
-
-    def fill(weight, rows):
-        if weight is None:
-            return rows
-        least = -jnp.inf if jnp.issubdtype(rows.dtype, jnp.floating) else 0
-        largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
-        return where_present(weight, rows, jnp.where(jnp.isfinite(largest), largest, 0))
-
-    def objective(params, batch: Batch, l2=0.0):
-        x, y, weight = batch
-        if weight is not None and x.dtype != jnp.uint8:
-            x = jnp.where(jnp.isfinite(x), x, 0)
-        outputs = jax.vmap(affine, (None, 0))(params, x)
-        each = jax.vmap(loss)(fill(weight, outputs), fill(weight, y))
-        return weighted_mean(each, weight) + penalties.l2(params.w, l2)
-
-    return objective
-
-
-def stationarity(loss: Callable, intercept: bool, params, data):
+def stationarity(loss: Callable, intercept: bool, params, data, penalty: Callable = penalties.l2):
     """The gradient of the objective at ``data`` = (batch, l2), whose root is the optimum.
 
     Without intercept b is held at 0, and is its own gradient.
@@ -70,7 +47,7 @@ def stationarity(loss: Callable, intercept: bool, params, data):
 
     def objective(params):
         held = params if intercept else params._replace(b=jnp.zeros_like(params.b))
-        return mean_loss(loss)(held, batch, l2)
+        return mean_loss(loss, penalty=penalty)(held, batch, l2)
 
     with jax.default_matmul_precision("highest"):
         gradient = jax.grad(objective)(params)
@@ -102,6 +79,7 @@ def weighted_mean(values, weight=None):
     """Σ_i w_i v_i / Σ_i w_i over the first axis; 0 where no example has weight."""
     if weight is None:
         return jnp.mean(values, axis=0)
+    weight = relative(weight)
     total = jnp.sum(weight)
     weighted = jnp.tensordot(weight, values.astype(weight.dtype), axes=1)
     return (weighted / jnp.where(total == 0, 1, total)).astype(values.dtype)
@@ -117,6 +95,66 @@ def ones_or(weight, n: int, dtype):
     return jnp.broadcast_to(jax.lax.optimization_barrier(jnp.ones((), dtype)), (n,))
 
 
+def relative(weight):
+    """Weights in the unit of their largest, which is rounded to a power of two: nothing else is.
+
+    Every objective divides by their sum, which neither overflows then nor vanishes.
+    """
+    if weight is None:
+        return None
+    return weight / power_of_two(jnp.max(jax.lax.stop_gradient(weight)))
+
+
+# ------------------------------------------------------------------ who is absent
+
+
+def readable(batch: Rows) -> Rows:
+    """The batch, with 0 for what is no number, since NaN times 0 is NaN.
+
+    The weight of such an example stays 0, with no derivative; it is NaN where it was not 0, and
+    so is all that is made of it. What becomes of x does not depend on the weights, so that many
+    models still share it.
+    """
+    if batch.weight is None:
+        return batch
+    x, y = batch.x, batch.y
+    broken = ~functools.reduce(jnp.logical_and, map(_rows_of_numbers, jax.tree.leaves((x, y))))
+    nothing = jnp.where(batch.weight == 0, 0, jnp.nan).astype(batch.weight.dtype)
+    x, y = jax.tree.map(_numbers, (x, y))
+    return batch._replace(x=x, y=y, weight=jnp.where(broken, nothing, batch.weight))
+
+
+def _rows_of_numbers(rows):
+    if not jnp.issubdtype(rows.dtype, jnp.floating):
+        return jnp.ones((), bool)
+    return jnp.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+
+
+def _numbers(rows):
+    if not jnp.issubdtype(rows.dtype, jnp.floating):
+        return rows  # a copy of the images is not free
+    return jnp.where(jnp.isfinite(rows), rows, 0)
+
+
+def each_loss(loss: Callable, outputs, y, weight):
+    """The losses (n,), and the weights: of an absent example without a loss 0, for good.
+
+    There exp(o) may overflow, or the loss not take y, and 0 times inf is NaN. Its loss is that at
+    the largest of the other outputs and targets: a sum over devices can tell them.
+    """
+    each = jax.vmap(loss)
+    if weight is None:
+        return each(outputs, y), None
+    lost = ~jnp.isfinite(each(*jax.lax.stop_gradient((outputs, y)))) & (weight == 0)
+
+    def fill(rows):
+        least = -jnp.inf if jnp.issubdtype(rows.dtype, jnp.floating) else 0
+        largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
+        return where_present(~lost, rows, jnp.where(jnp.isfinite(largest), largest, 0))
+
+    return each(*jax.tree.map(fill, (outputs, y))), jnp.where(lost, 0, weight)
+
+
 def where_present(weight, rows, otherwise=0):
     """The rows (n, …) whose weight is not 0, and ``otherwise`` in the place of the others."""
     if weight is None:
@@ -124,22 +162,13 @@ def where_present(weight, rows, otherwise=0):
     return jnp.where((weight != 0).reshape(-1, *[1] * (rows.ndim - 1)), rows, otherwise)
 
 
-def blank_absent(batch: Batch) -> Batch:
-    """Overwrite examples of weight 0: a NaN times 0 is NaN, in the value and in the gradient.
-
-    They become copies of an example that is present, so that even a loss that is not defined
-    at zero is finite there.
-    """
-    if batch.weight is None:
-        return batch
-    x, y = jax.tree.map(functools.partial(blank, batch.weight), (batch.x, batch.y))
-    return batch._replace(x=x, y=y)
-
-
 def blank(weight, rows):
-    """The rows (n, …), where those of weight 0 are copies of one that is present."""
+    """The rows (n, …), where those of weight 0 are copies of one that is present.
+
+    Even a loss that is not defined at zero is then finite, whatever they hold.
+    """
     if weight is None or rows.dtype == jnp.uint8:
-        return rows  # bytes are always finite, and a copy of the images is not free
+        return rows  # bytes are always finite
     present = weight != 0
     first = jnp.argmax(present)
     return where_present(weight, rows, jnp.where(present[first], rows[first], 0))

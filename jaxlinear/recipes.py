@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from jaxlinear import _checks, losses, models, progress, sharding, train
 from jaxlinear.metrics import mean
-from jaxlinear.objective import mean_loss_of_many
+from jaxlinear.objective import mean_loss
 from jaxlinear.sgd import sgd
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
@@ -154,7 +154,7 @@ def _sgd_fit(
     batch, validation, params, state, steps, key, lr, l2, momentum, patience, sound, listener,
     *, loss, optimizer, size, epochs, drop_last, shards, metrics,
 ):  # fmt: skip
-    objective = mean_loss_of_many(loss)
+    objective = mean_loss(loss)
     # Bad data end in no number, and not in a wrong one.
     params = jax.tree.map(lambda leaf: jnp.where(sound, leaf, jnp.nan), params)
     optimizer = _bind(optimizer, lr, momentum)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.objective import where_present
-from jaxlinear.types import Batch, Linear
+from jaxlinear.types import Examples, Linear
 
 
 class Normal(NamedTuple):
@@ -30,14 +30,15 @@ class Normal(NamedTuple):
     squares: Float[Array, " k"]
 
 
-def normal(batch: Batch, params: Linear, rest: Linear, center: Float[Array, " d"]) -> Normal:
+def normal(examples: Examples, params: Linear, rest: Linear, center: Float[Array, " d"]) -> Normal:
     """The right-hand side of the normal equations at ``params + rest``, right to the last digit.
 
-    ``rest`` is what the rounding of ``params`` left, y is (n, k). Not for differentiation.
+    ``rest`` is what the rounding of ``params`` left, y is (n, k); all is in the units of the
+    examples (see ``gram``). Not for differentiation.
     """
     if center.dtype == jnp.float64:
-        return _in_slices(batch, params, rest, center)
-    return with_float64(_in_float64)(batch, params, rest, center)
+        return _in_slices(examples, params, rest, center)
+    return with_float64(_in_float64)(examples, params, rest, center)
 
 
 def with_float64(function: Callable) -> Callable:
@@ -57,35 +58,35 @@ def with_float64(function: Callable) -> Callable:
     return traced
 
 
-def _in_float64(batch: Batch, params: Linear, rest: Linear, center) -> Normal:
+def _in_float64(examples: Examples, params: Linear, rest: Linear, center) -> Normal:
     wide = functools.partial(jnp.asarray, dtype=jnp.float64)
     w, b = (wide(p) + wide(r) for p, r in zip(params, rest, strict=True))
     c = wide(center)
 
     def sums(block):
-        x, y, weight = block
-        x = wide(x) / 255 if x.dtype == jnp.uint8 else wide(x)
-        x, y = (where_present(weight, rows) for rows in (x, wide(y)))
+        x, y, weight, unit = block
+        x = wide(x) / 255 if x.dtype == jnp.uint8 else wide(x) / wide(unit.x)[None]
+        x, y = (where_present(weight, rows) for rows in (x, wide(y) / wide(unit.y)))
         r = y - (matmul(x, w.T) + b[None])
         weighted = r if weight is None else wide(weight)[:, None] * r
         return Normal(
             matmul(weighted.T, x - c[None]), weighted.sum(axis=0), (weighted * r).sum(axis=0)
         )
 
-    total = batching.fold(sums, lambda a, b: jax.tree.map(jnp.add, a, sums(b)), batch, 8192)
+    total = batching.fold(sums, lambda a, b: jax.tree.map(jnp.add, a, sums(b)), examples, 8192)
     return jax.tree.map(lambda a: a.astype(center.dtype), total)
 
 
-def _in_slices(batch: Batch, params: Linear, rest: Linear, center) -> Normal:
+def _in_slices(examples: Examples, params: Linear, rest: Linear, center) -> Normal:
     d, k = len(center), len(params.b)
     rows = 256
     bits = (jnp.finfo(jnp.float64).nmant + 1 - max(rows, d + 1).bit_length()) // 2
     hi, lo = (jnp.concatenate([part.w, part.b[:, None]], axis=1) for part in (params, rest))
 
     def visit(total, block):
-        x, y, weight = block
-        x = x / 255 if x.dtype == jnp.uint8 else x
-        x, y = (where_present(weight, rows) for rows in (x, y))
+        x, y, weight, unit = block
+        x = x / 255 if x.dtype == jnp.uint8 else x / unit.x[None]
+        x, y = (where_present(weight, rows) for rows in (x, y / unit.y))
         x = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)  # b is the weight of a 1
         column = _power_of_two_above(x, axis=0)
         cut = _slices((x / column, jnp.zeros_like(x)), bits, 3)
@@ -106,7 +107,7 @@ def _in_slices(batch: Batch, params: Linear, rest: Linear, center) -> Normal:
 
     zero = jnp.zeros((k, d + 1))
     start = ((zero, zero), jnp.zeros(k))
-    sums, squares = batching.fold(lambda block: visit(start, block), visit, batch, rows)
+    sums, squares = batching.fold(lambda block: visit(start, block), visit, examples, rows)
     (x, x_rest), (b, b_rest) = ((part[:, :d] for part in sums), (part[:, d:] for part in sums))
     high, low = _times((b, b_rest), -center[None])
     g = add(add((x, x_rest), high), low)

@@ -13,10 +13,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxlinear import factor, gram, implicit
 from jaxlinear.data import batching
-from jaxlinear.factor import Spectrum, matmul
+from jaxlinear.factor import Factor, Spectrum, matmul
 from jaxlinear.gram import Gram, Means
-from jaxlinear.objective import ones_or
-from jaxlinear.types import Batch, Fit, Linear, Report
+from jaxlinear.objective import ones_or, readable
+from jaxlinear.types import Fit, Linear, Report, Rows
 
 
 class Primal(NamedTuple):
@@ -41,14 +41,23 @@ class Centred(NamedTuple):
     share: Float[Array, " n"]
 
 
+class Added(NamedTuple):
+    """The rows around the means, and the weights of absent ones: 0, with derivatives."""
+
+    x: Float[Array, "n d"]
+    y: Float[Array, "k n"]
+    weight: Float[Array, " n"]
+
+
 class Dual(NamedTuple):
-    """A wide x: its rows, and the spectrum of its ``kernel``."""
+    """A wide x: its rows, the spectrum of its ``kernel``, and what absent examples would add."""
 
     centred: Centred
     spectrum: Spectrum
+    added: Added | None
 
 
-def decompose(batch: Batch, intercept: bool, l2s) -> Primal | Dual:
+def decompose(batch: Rows, intercept: bool, l2s) -> Primal | Dual:
     """The decomposition by the shape of x; of a wide one fit for the least of ``l2s``."""
     if is_tall(*batch.x.shape, intercept):
         return primal(gram.of_batch(batch), intercept)
@@ -73,10 +82,11 @@ def primal(made: Gram, intercept: bool) -> Primal:
     return Primal(made, spectrum._replace(vectors=vectors), jnp.sum(empty))
 
 
-def triangle(batch: Batch, center, scale, start) -> Float[Array, "d d"]:
+def triangle(batch: Rows, center, scale, start) -> Float[Array, "d d"]:
     """R of the QR factorisation of √w (x − c) / scale below ``start`` (d, d), block by block."""
 
     def add(above, block):
+        block = readable(block)
         rows = gram.away_from(block, "x", center) / scale[None]
         rows = _root_weight(block.weight, rows)
         # LAPACK wants columns; without this all of x would be copied to that order, used or not.
@@ -96,16 +106,27 @@ def _root_weight(weight, rows):
     return root[:, None] * rows
 
 
-def center(batch: Batch, intercept: bool) -> Centred:
-    """The rows of a batch around their means, or around 0."""
-    means = Means(gram.mean(batch, "x"), gram.mean(batch, "y"))
-    means = means if intercept else jax.tree.map(jnp.zeros_like, means)
-    rows = _root_weight(batch.weight, gram.away_from(batch, "x", means.x))
-    sides = _root_weight(batch.weight, gram.away_from(batch, "y", means.y)).T
-    each = ones_or(batch.weight, len(rows), rows.dtype)
-    share = each / jnp.sum(each) if intercept else jnp.zeros_like(each)
+def center(batch: Rows, intercept: bool) -> tuple[Centred, Added | None]:
+    """The rows of a batch around their means, or around 0.
+
+    √w has no derivative where it is 0: there the weights of the first are constants, and the
+    derivatives are those of what is ``Added``.
+    """
+    batch = readable(batch)
     absent = None if batch.weight is None else batch.weight == 0
-    return Centred(rows, sides, means, jnp.sum(each), absent, share)
+    held = batch
+    if absent is not None:
+        held = batch._replace(weight=jnp.where(absent, 0, batch.weight))
+    means = Means(gram.mean(held, "x"), gram.mean(held, "y"))
+    means = means if intercept else jax.tree.map(jnp.zeros_like, means)
+    x, y = (gram.away_from(batch, name, getattr(means, name)) for name in ("x", "y"))
+    each = ones_or(held.weight, len(x), x.dtype)
+    share = each / jnp.sum(each) if intercept else jnp.zeros_like(each)
+    rows, sides = _root_weight(held.weight, x), _root_weight(held.weight, y).T
+    centred = Centred(rows, sides, means, jnp.sum(each), absent, share)
+    if absent is None:
+        return centred, None
+    return centred, Added(x, y.T, jnp.where(absent, batch.weight, 0).astype(x.dtype))
 
 
 def lifted_eigenvalue(centred: Centred):
@@ -127,9 +148,9 @@ def kernel(centred: Centred) -> Float[Array, "n n"]:
     return matmul(rows, rows.T)
 
 
-def dual(batch: Batch, intercept: bool, l2s) -> Dual:
+def dual(batch: Rows, intercept: bool, l2s) -> Dual:
     """From x xᵀ, and from the QR factorisation of xᵀ where that hides what l2 does not."""
-    centred = center(batch, intercept)
+    centred, added = center(batch, intercept)
     fixed = jax.lax.stop_gradient(centred)
     quick = factor.spectrum(kernel(fixed))
     least = quick.values[0] + fixed.weight * jnp.min(jax.lax.stop_gradient(l2s))
@@ -138,7 +159,8 @@ def dual(batch: Batch, intercept: bool, l2s) -> Dual:
         rows = jnp.concatenate([centred.rows, null(centred)], axis=1)
         return factor.spectrum_of_triangle(jnp.linalg.qr(rows.T, mode="r"))
 
-    return Dual(centred, factor.when(quick.noise > 1e-3 * least, slow, fixed, quick))
+    spectrum = factor.when(quick.noise > 1e-3 * least, slow, fixed, quick)
+    return Dual(centred, spectrum, added)
 
 
 def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
@@ -160,7 +182,7 @@ def weight_of(decomposition: Primal | Dual):
     return known.weight
 
 
-def held_out(decomposition: Primal | Dual, batch: Batch):
+def held_out(decomposition: Primal | Dual, batch: Rows):
     """P (m, r) and R (k, r): outputs of other examples, less ȳ, are R diag(scale) Pᵀ."""
     away = gram.away_from(batch, "x", mean_of(decomposition).x)
     vectors = decomposition.spectrum.vectors
@@ -174,16 +196,20 @@ def held_out(decomposition: Primal | Dual, batch: Batch):
 def fit(decomposition: Primal | Dual, l2) -> Fit:
     """The fit at l2, a number or (k,), one for each target."""
     if isinstance(decomposition, Primal):
-        made, spectrum, empty = decomposition
-        alpha = jax.lax.stop_gradient(made.weight * l2)
-        inverse = factor.shifted(spectrum, alpha)
-        rank = inverse.rank - jnp.where(alpha == 0, empty, 0)
-        return gram.fit_from(made, l2, inverse._replace(rank=rank))
+        alpha = decomposition.made.weight * l2
+        made = inverse(decomposition, jax.lax.stop_gradient(alpha))
+        return gram.fit_from(decomposition.made, jnp.reshape(alpha, (-1, 1)), made)
     return _fit_dual(decomposition, l2)
 
 
+def inverse(primal: Primal, alpha) -> Factor:
+    """The factor of AᵀA + α I, of which α is a number or (k,)."""
+    made = factor.shifted(primal.spectrum, alpha)
+    return made._replace(rank=made.rank - jnp.where(alpha == 0, primal.empty, 0))
+
+
 def _fit_dual(decomposition: Dual, l2) -> Fit:
-    centred, spectrum = decomposition
+    centred, spectrum, added = decomposition
     rows, sides, mean, weight = centred[:4]
     alpha = jnp.broadcast_to(weight * l2, mean.y.shape).reshape(-1)
     inverse = factor.shifted(spectrum, jax.lax.stop_gradient(alpha))
@@ -199,9 +225,12 @@ def _fit_dual(decomposition: Dual, l2) -> Fit:
     rank = jnp.min(inverse.rank) - jnp.sum(jnp.any(data[2] != 0, axis=0))
     short = jnp.any(alpha == 0) & (rank < rows.shape[1])
     status = gram.status_of(sound, short, factor.reliable(inverse))
-    w = w.reshape(*mean.y.shape, -1)
     report = Report(status, jnp.int32(1), objective, norm, rank)
-    return Fit(Linear(w, mean.y - matmul(w, mean.x)), report)
+    params = Linear(w, jnp.atleast_1d(mean.y) - matmul(w, mean.x))
+    if added is not None:
+        more = _more(centred, inverse, added, params.w, l2)
+        params = jax.tree.map(jnp.add, params, more)
+    return Fit(Linear(params.w.reshape(*mean.y.shape, -1), params.b.reshape(mean.y.shape)), report)
 
 
 def _gradient(coefficients, data):
@@ -210,3 +239,33 @@ def _gradient(coefficients, data):
     product = matmul(matmul(coefficients, rows), rows.T)
     product += matmul(matmul(coefficients, lifted), lifted.T)
     return product + alpha[:, None] * coefficients - sides
+
+
+def _more(centred: Centred, inverse: Factor, added: Added, w, l2) -> Linear:
+    """What absent examples add: 0, with the derivatives in their weights, in w and b + w x̄."""
+    l2 = jnp.broadcast_to(l2, (len(w),))
+    zero = jax.lax.stop_gradient(Linear(0 * w, 0 * w[:, 0]))
+    known = inverse, centred.rows, centred.weight, l2
+    intercept = jnp.sum(centred.share)
+    data = w, centred.rows, centred.weight, l2, intercept, added
+    more = implicit.optimum(_slope_of_more, _inverse_of_more, zero, known, data)
+    return more._replace(b=more.b - matmul(more.w, centred.mean.x))
+
+
+def _slope_of_more(more: Linear, data) -> Linear:
+    """H of those present times what is added, and the slopes of the losses of absent examples."""
+    w, rows, weight, l2, intercept, added = data
+    slopes = matmul(w + more.w, added.x.T) + more.b[:, None] - added.y
+    slopes = slopes * added.weight[None]
+    of_w = matmul(matmul(more.w, rows.T), rows) + matmul(slopes, added.x)
+    of_w += l2[:, None] * (weight * more.w + jnp.sum(added.weight) * (w + more.w))
+    return Linear(of_w, weight * more.b + intercept * jnp.sum(slopes, axis=1))
+
+
+def _inverse_of_more(known, g: Linear) -> Linear:
+    """(AᵀA + α I)⁻¹ g by the inverse of A Aᵀ + α I; 0 where α is: there is no derivative."""
+    inverse, rows, weight, l2 = known
+    alpha = (weight * l2)[:, None]
+    inside = factor.solve(inverse, matmul(g.w, rows.T))
+    w = (g.w - matmul(inside, rows)) / jnp.where(alpha == 0, jnp.inf, alpha)
+    return Linear(w, g.b / weight)

@@ -29,13 +29,37 @@ class Batch(NamedTuple):
     """Examples: a minibatch and a whole split are the same type.
 
     ``x`` is (n, d), ``y`` is (n,) or (n, k), ``weight`` is (n,) or None (all ones). Weight 0
-    means absent: even a NaN row of weight 0 changes nothing, in values and in gradients.
+    means absent: even a NaN row of weight 0 changes nothing, in values and in gradients. The
+    derivative in such a weight says what the row would change, and is 0 where it holds no number.
     Folds, bootstraps, ragged groups, padding and masks are all weights.
     """
 
     x: Shaped[Array, "n d"]
     y: Shaped[Array, "n *outputs"]
     weight: Float[Array, " n"] | None = None
+
+
+class Units(NamedTuple):
+    """Powers of two in which the columns of x (d,) and all targets () are counted: exactly."""
+
+    x: Float[Array, " d"]
+    y: Float[Array, ""]
+
+
+class Examples(NamedTuple):
+    """A batch that is counted in units: their squares neither overflow nor vanish.
+
+    x and y are as they came, and are counted where a block of them is read, so that no copy of
+    them is made. The unit of the weights is their largest.
+    """
+
+    x: Shaped[Array, "n d"]
+    y: Shaped[Array, "n *k"]
+    weight: Float[Array, " n"] | None
+    units: Units
+
+
+Rows = Batch | Examples
 
 
 class Dataset(NamedTuple):

@@ -360,3 +360,20 @@ def test_folds_must_be_known_before_tracing():
     x, y, _ = first_target(problem(TALL))
     with pytest.raises(ValueError, match="folds is traced"):
         jax.jit(lambda folds: jl.ridge_cv(x, y, L2S, folds=folds))(THIRDS[12])
+
+
+@pytest.mark.parametrize("per_target", [False, True])
+def test_the_chosen_fit_is_a_refined_ridge(per_target):
+    """In every digit of a small coefficient, as ``ridge`` is."""
+    rng = np.random.default_rng(0)
+    left, right = (
+        np.linalg.qr(rng.normal(size=(11, 8)))[0],
+        np.linalg.qr(rng.normal(size=(8, 8)))[0],
+    )
+    x = ((left * np.geomspace(1, 8.5, 8)) @ right.T).astype(np.float32)
+    w = np.array([1, -2, 3, 5e-5, 1, 1, -1, 2.0])
+    y = np.stack([x @ w, x @ w[::-1]], axis=1)[:, : 1 + per_target].astype(np.float32)
+    y = y if per_target else y[:, 0]
+    chosen = jl.ridge_cv(x, y, [1e-6], per_target=per_target).fit.params
+    expected, _ = oracles.ridge(x.astype(float), y.astype(float), 1e-6)
+    np.testing.assert_allclose(chosen.w, expected, rtol=2e-7, atol=3e-9)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from jaxlinear import _checks
-from jaxlinear.types import Batch
+from jaxlinear.types import Batch, Rows
 
 
 @functools.partial(jax.jit, static_argnames="n")
@@ -81,7 +81,7 @@ def in_batches(order: Int[Array, "*shards rows"], size: int):
     return jnp.moveaxis(full, -2, 0), order[..., rows - ragged :]
 
 
-def take(batch: Batch, index: Int[Array, "*shards size"]) -> Batch:
+def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
     """The minibatch ``batch[index]``; the indices of a permutation are in bounds.
 
     With indices (shards, size) each row of them counts from the first row of its shard: no
@@ -95,10 +95,16 @@ def take(batch: Batch, index: Int[Array, "*shards size"]) -> Batch:
         split = rows.reshape(len(index), -1, *rows.shape[1:])
         return jax.vmap(of)(split, index).reshape(-1, *rows.shape[1:])
 
-    return jax.tree.map(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
+    return of_rows(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
 
 
-def fold(start: Callable, visit: Callable, batch: Batch, size: int):
+def of_rows(function: Callable, batch: Rows) -> Rows:
+    """The batch with ``function`` of all that has a row for every example, and of nothing else."""
+    rows = {name: getattr(batch, name) for name in Batch._fields}
+    return batch._replace(**jax.tree.map(function, rows))
+
+
+def fold(start: Callable, visit: Callable, batch: Rows, size: int):
     """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
 
     What is made of a block is no larger than a block; the last one may be smaller.
@@ -106,7 +112,7 @@ def fold(start: Callable, visit: Callable, batch: Batch, size: int):
     n = len(batch.x)
 
     def block(first, size=size):
-        return jax.tree.map(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
+        return of_rows(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
 
     if n <= size:
         return start(batch)
