@@ -129,14 +129,14 @@ def targets(y, n: int, kind: str, dtype):
         )
     if kind != "labels":
         return _as_jax(y, dtype)
-    floating = jnp.issubdtype(y.dtype, jnp.floating)
-    if floating != (y.ndim == 2):
-        raise TypeError(
-            f"y has shape {y.shape} and dtype {y.dtype}; expected {TARGETS['labels'][0]}. Use "
-            "y.astype(int) for labels, or floats (n, k) for distributions."
-        )
-    if floating:
+    if y.ndim == 2 and y.shape[1] > 1:
         return _as_jax(y, dtype)
+    if y.ndim == 2 or jnp.issubdtype(y.dtype, jnp.floating):
+        raise TypeError(
+            f"y has shape {y.shape} and dtype {y.dtype}; expected {TARGETS['labels'][0]}, k ≥ 2. "
+            "Use y.astype(int) for labels, y[:, 0] for one column; for probabilities of one class "
+            "the logistic loss."
+        )
     if not is_traced(y) and y.dtype.itemsize >= 4:
         # Before the labels meet int32: 2**40 would wrap to label 0.
         host, limits = np.asarray(y), np.iinfo(np.int32)
@@ -273,8 +273,9 @@ def _fine_targets(y, kind: str, shape: tuple[int, ...], xp) -> Bool[ArrayLike, "
 
 def is_distribution(p, xp) -> Bool[ArrayLike, "*batch"]:
     """Whether the numbers along the last axis are ≥ 0 and sum to 1, up to the dtype's rounding."""
-    slack = 8 * math.sqrt(jnp.finfo(p.dtype).eps)
-    wide = jnp.promote_types(p.dtype, jnp.float32)  # a sum in bfloat16 stalls below 1
+    dtype = jnp.result_type(p, float)  # whole numbers and booleans are numbers too
+    slack = 8 * math.sqrt(jnp.finfo(dtype).eps)
+    wide = jnp.promote_types(dtype, jnp.float32)  # a sum in bfloat16 stalls below 1
     return (p >= 0).all(axis=-1) & (xp.abs(p.sum(axis=-1, dtype=wide) - 1) <= slack)
 
 

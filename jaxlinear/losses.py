@@ -3,7 +3,8 @@
 Batches meet them under ``vmap`` (see ``objective.mean_loss``) and derivatives come from
 ``jax.grad``. Values are in nats. For k outputs a loss is the sum over outputs. ``@target("…")``
 says which targets a loss accepts, so that wrong ones are refused by name before a fit starts;
-a loss without it accepts any finite target.
+a loss without it accepts any finite target. Integers, booleans and half precision go in as the
+numbers that they are: see ``in_floats``.
 """
 
 import functools
@@ -16,9 +17,10 @@ from jax.scipy.special import gammaln, xlogy
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxlinear._checks import like
+from jaxlinear._checks import is_distribution, like
+from jaxlinear.models import decide
 
-Outputs = Float[ArrayLike, "*outputs"]
+Outputs = Shaped[ArrayLike, "*outputs"]
 Target = Shaped[ArrayLike, "..."]
 Number = Float[ArrayLike, ""]
 Value = Float[Array, ""]
@@ -32,6 +34,19 @@ def target(kind: str) -> Callable:
         return loss
 
     return declare
+
+
+def in_floats(loss: Callable) -> Callable:
+    """Compute a loss in floating point, in float32 at least, and return it in the dtype of o."""
+
+    @functools.wraps(loss)
+    def compute(o, y, *options, **named):
+        o = jnp.asarray(o)
+        dtype = jnp.result_type(o, float)
+        wide = jnp.promote_types(dtype, jnp.float32)
+        return loss(o.astype(wide), jnp.asarray(y), *options, **named).astype(dtype)
+
+    return compute
 
 
 def separable(loss: Callable) -> Callable:
@@ -127,6 +142,11 @@ _GAMMA = Family(
 )
 
 
+def _times(share, value):
+    """share · value, where 0 · ∞ = 0; its derivatives are those of the product elsewhere."""
+    return share * jnp.where((share == 0) & jnp.isinf(value), 0, value)
+
+
 def target_of(loss: Callable) -> str:
     """The kind of targets that ``loss`` accepts, seen through ``functools.partial``."""
     return _declared(loss, "target", "real")
@@ -150,6 +170,7 @@ def _declared(loss: Callable, name: str, otherwise):
 
 @separable
 @family(_GAUSSIAN)
+@in_floats
 def squared_error(o: Outputs, y: Target) -> Value:
     """½ Σ_k (o_k − y_k)².
 
@@ -165,11 +186,13 @@ def squared_error(o: Outputs, y: Target) -> Value:
 
 @family(_MULTINOMIAL)
 @target("labels")
+@in_floats
 def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) -> Value:
     """−Σ_k q_k log softmax(o)_k, in nats; q is the one-hot vector of a label or y itself.
 
     ``y`` is an integer label () or a distribution (k,). Smoothing mixes in the uniform
     distribution: q ← (1 − α) q + α / k. A label outside 0 … k-1 gives NaN, never a number.
+    An output of -inf rules its class out: it adds nothing, and where it is y the loss is inf.
     Equivalent to ``torch.nn.CrossEntropyLoss(reduction="none")`` and to
     ``optax.softmax_cross_entropy(_with_integer_labels)`` (d2l 4.1).
 
@@ -179,26 +202,32 @@ def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) 
     >>> print(jax.grad(softmax_cross_entropy)(o, 1))  # softmax(o) − onehot(y)
     [ 0.25 -0.5   0.25]
     """
-    o, y = jnp.asarray(o), jnp.asarray(y)
     if o.ndim != 1:
         raise ValueError(
             f"the outputs have shape {o.shape}; expected (k,), the logits of ONE example: use "
             "jax.vmap, or mean_loss, for a batch."
         )
     k = len(o)
+    if k == 1:
+        raise ValueError(
+            "the outputs have shape (1,); expected (k,), k ≥ 2: the softmax of one output is 1. "
+            "One output is one logit: use the logistic loss, with y in [0, 1]."
+        )
     if y.ndim == 0 and not jnp.issubdtype(y.dtype, jnp.floating):
         # A product with the one-hot vector: the gradient of an index is a scatter, slow on CPU.
+        y = _wide(y)
         q = jnp.where((y >= 0) & (y < k), y == jnp.arange(k), jnp.nan)
     else:
         q = y
     o, q = like(o, q)
     q = (1 - label_smoothing) * q + label_smoothing / k
-    return -jnp.sum(q * jax.nn.log_softmax(o))
+    return -jnp.sum(_times(q, jax.nn.log_softmax(o)))
 
 
 @separable
 @family(_BERNOULLI)
 @target("probabilities")
+@in_floats
 def logistic(o: Outputs, y: Target) -> Value:
     """−Σ_k [y_k log σ(o_k) + (1 − y_k) log σ(−o_k)], in nats, for y in [0, 1].
 
@@ -210,12 +239,13 @@ def logistic(o: Outputs, y: Target) -> Value:
     # log(1 + exp(−|o|)), with |o| as a product: it has both derivatives at 0.
     positive = o >= 0
     size = jnp.where(positive, 1, -1).astype(o.dtype) * o
-    return jnp.sum(jnp.log1p(jnp.exp(-size)) + jnp.where(positive, 1 - y, y) * size)
+    return jnp.sum(jnp.log1p(jnp.exp(-size)) + _times(jnp.where(positive, 1 - y, y), size))
 
 
 @separable
 @family(_POISSON)
 @target("counts")
+@in_floats
 def poisson(o: Outputs, y: Target) -> Value:
     """Σ_k exp(o_k) − y_k o_k: the Poisson likelihood with log link, y ≥ 0, without log y!.
 
@@ -223,12 +253,13 @@ def poisson(o: Outputs, y: Target) -> Value:
     ``PoissonNLLLoss(log_input=True)``. Overflows to inf where exp(o) does.
     """
     o, y = like(o, y)
-    return jnp.sum(jnp.exp(o) - y * o)
+    return jnp.sum(jnp.exp(o) - _times(y, o))
 
 
 @separable
 @family(_GAMMA)
 @target("positive")
+@in_floats
 def gamma(o: Outputs, y: Target) -> Value:
     """Σ_k y_k exp(−o_k) + o_k: the gamma likelihood of unit shape with log link, y > 0.
 
@@ -239,6 +270,7 @@ def gamma(o: Outputs, y: Target) -> Value:
 
 
 @separable
+@in_floats
 def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
     """Σ_k ½ r² where |r| ≤ δ and δ (|r| − ½ δ) beyond, with r = o_k − y_k.
 
@@ -251,6 +283,7 @@ def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
 
 
 @kinked
+@in_floats
 def absolute(o: Outputs, y: Target) -> Value:
     """Σ_k |o_k − y_k|; its minimiser is the conditional median. torch's ``L1Loss``."""
     o, y = like(o, y)
@@ -258,6 +291,7 @@ def absolute(o: Outputs, y: Target) -> Value:
 
 
 @kinked
+@in_floats
 def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
     """Σ_k max(q r, (q − 1) r) with r = y_k − o_k: the pinball loss of the quantile q in (0, 1).
 
@@ -269,6 +303,7 @@ def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
 
 
 @separable
+@in_floats
 def smooth_quantile(o: Outputs, y: Target, q: Number = 0.5, bandwidth: Number = 0.1) -> Value:
     """Σ_k q r + h log(1 + exp(−r / h)) with r = y_k − o_k: ``quantile``, without its kink.
 
@@ -286,25 +321,43 @@ def smooth_quantile(o: Outputs, y: Target, q: Number = 0.5, bandwidth: Number = 
 
 
 @kinked
-def zero_one(o: Outputs, y: Target) -> Value:
+@in_floats
+def zero_one(o: Outputs, y: Target, independent: bool = False) -> Value:
     """1 where the decision is wrong, else 0; ``sklearn.metrics.zero_one_loss`` of one example.
 
     o (k,) decides for its largest, against a label y or the largest of a distribution (k,); a
-    single logit o () decides for 1 where it is positive, against y > ½. No gradient: for scores.
+    single logit, () or (1,), decides for 1 where it is positive, against y in [0, 1], the
+    probability of 1: against y > ½. ``independent=True`` takes k single logits, and the mean over
+    them. NaN where the outputs decide for none, or y is no such target. No gradient: for scores.
 
     >>> print(zero_one(jnp.array([0.1, 0.9]), 1), zero_one(-2.0, 1.0))
     0.0 1.0
     """
-    o, y = jnp.asarray(o), jnp.asarray(y)
-    if o.ndim == 0:
-        wrong = (o > 0) != (y > 0.5)
-    else:
-        wrong = jnp.argmax(o) != (jnp.argmax(y) if y.ndim else y)
-    return wrong.astype(o.dtype)
+    if independent and o.ndim:
+        return jnp.mean(jax.vmap(zero_one)(*like(o, y)))
+    decided, true = decide(o), _class_of(y, o.size)
+    return jnp.where((decided < 0) | (true < 0), jnp.nan, decided != true)
+
+
+def _class_of(y, k: int):
+    """The class that a target of k outputs stands for; -1 where it stands for none."""
+    if k == 1:
+        y = y.reshape(())
+        return jnp.where((y >= 0) & (y <= 1), y > 0.5, -1)
+    if y.ndim:
+        return jnp.where(is_distribution(y, jnp), jnp.argmax(y), -1)
+    y = _wide(y)
+    return jnp.where((y >= 0) & (y < k) & (y == jnp.floor(y)), y, -1)
+
+
+def _wide(label):
+    """A label in 32 bits at least: a byte is never -1, and cannot be compared with 1,000."""
+    return label.astype(jnp.promote_types(label.dtype, jnp.int32))
 
 
 @kinked
 @target("signs")
+@in_floats
 def hinge(o: Outputs, y: Target) -> Value:
     """Σ_k max(0, 1 − y_k o_k) for y in {−1, 1}; ``optax.hinge_loss``."""
     o, y = like(o, y)
@@ -313,6 +366,7 @@ def hinge(o: Outputs, y: Target) -> Value:
 
 @separable
 @target("signs")
+@in_floats
 def squared_hinge(o: Outputs, y: Target) -> Value:
     """Σ_k max(0, 1 − y_k o_k)² for y in {−1, 1}; the default loss of scikit-learn's LinearSVC."""
     o, y = like(o, y)

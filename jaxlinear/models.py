@@ -4,6 +4,8 @@ Linear regression, logistic and softmax regression, a one-layer network and a de
 all this ``affine``; what differs is the loss that it meets.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -65,22 +67,41 @@ def predict(params: Linear, x) -> Float[Array, "n *outputs"]:
 
 
 def probabilities(params: Linear, x, *, independent: bool = False) -> Float[Array, "n *outputs"]:
-    """The probability of every class: softmax over k outputs (n, k), sigmoid of one output (n,).
+    """The probabilities, of the shape of the outputs: softmax over k ≥ 2, sigmoid of one.
 
-    ``independent=True`` takes the sigmoid of each of k outputs: k labels that do not exclude
-    each other. Equivalent to scikit-learn's ``predict_proba``.
+    One output, (n,) or (n, 1), is the logit of class 1. ``independent=True`` takes the sigmoid of
+    each of k outputs: k labels that do not exclude each other. An output of -inf is a class that
+    is ruled out. Equivalent to scikit-learn's ``predict_proba``.
     """
     o = predict(params, x)
-    return jax.nn.sigmoid(o) if o.ndim == 1 or independent else jax.nn.softmax(o)
+    one = o.ndim == 1 or o.shape[1] == 1
+    return jax.nn.sigmoid(o) if one or independent else jax.nn.softmax(o)
 
 
-def labels(params: Linear, x) -> Int[Array, " n"]:
-    """The most probable class of every row: argmax over k outputs, or o > 0 for one output.
+def labels(params: Linear, x, *, independent: bool = False) -> Int[Array, "n *k"]:
+    """The most probable class of every row (n,): the largest of k outputs, or o > 0 for one.
 
-    Under ``jit`` a row whose outputs are not finite has label -1. Equivalent to
-    scikit-learn's ``predict`` of a classifier, with classes 0 … k-1.
+    One output is (n,) or (n, 1). ``independent=True`` decides k labels (n, k), o > 0 for each.
+    Under ``jit`` a row that is not finite, or whose outputs have no largest, has label -1.
+    Equivalent to scikit-learn's ``predict`` of a classifier, with classes 0 … k-1.
     """
-    o = predict(params, x)
-    best = (o > 0) if o.ndim == 1 else jnp.argmax(o, axis=-1)
-    finite = jnp.isfinite(o.reshape(len(o), -1)).all(axis=-1)
-    return jnp.where(finite, best, -1).astype(jnp.int32)
+    x = _checks.features(x)
+    decided = jax.vmap(functools.partial(decide, independent=independent))(predict(params, x))
+    finite = jnp.isfinite(x).all(axis=1).reshape(-1, *[1] * (decided.ndim - 1))
+    return jnp.where(finite, decided, -1)
+
+
+def decide(o: Float[Array, "*k"], independent: bool = False) -> Int[Array, "*labels"]:
+    """The class for which the outputs of ONE example decide; -1 where they decide for none.
+
+    One output, () or (1,), decides for 1 where it is positive, else for 0; k outputs for the
+    largest, or, where they are ``independent``, each for itself.
+    """
+    if independent and o.ndim:
+        return jax.vmap(decide)(o)
+    if o.size == 1:
+        o = o.reshape(())
+        best, decided = o > 0, ~jnp.isnan(o)
+    else:
+        best, decided = jnp.argmax(o), jnp.isfinite(jnp.max(o))  # others may be -inf: ruled out
+    return jnp.where(decided, best, -1).astype(jnp.int32)

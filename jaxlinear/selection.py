@@ -21,6 +21,10 @@ from jaxlinear.types import Fit, Linear
 
 _INVERSE_PENALTIES = np.logspace(-6, 5, 45)
 _AT_ONCE = 2**26  # outputs of all folds
+_DECISIONS = {  # made once, since a program is compiled for each
+    "labels": losses.zero_one,
+    "probabilities": functools.partial(losses.zero_one, independent=True),
+}
 
 
 def linear_probe(
@@ -159,8 +163,7 @@ def _fold_scores(static, path: Fit, x, y, l2s, weight, folds, tol):
 
 
 def _error_of(loss: Callable) -> Callable:
-    decides = losses.target_of(loss) in ("labels", "probabilities")
-    return losses.zero_one if decides else loss
+    return _DECISIONS.get(losses.target_of(loss), loss)
 
 
 def _mean_error(error: Callable, separate: bool, params: Linear, x, y, held):

@@ -40,6 +40,12 @@ REFUSED = {
     "label 2**40": (SOFTMAX, X, changed(LABELS, 0, 2**40), {}, ValueError, "label 1099511627776"),
     "label 1.5": (SOFTMAX, X, LABELS + 0.5, {}, TypeError, r"integer labels.*astype\(int\)"),
     "labels (n, 1)": (SOFTMAX, X, LABELS[:, None], {}, TypeError, r"shape \(6, 1\)"),
+    "probabilities (n, 1)": (
+        SOFTMAX, X, np.ones((6, 1)), {}, TypeError, r"shape \(6, 1\).*the logistic loss",
+    ),
+    "float labels": (SOFTMAX, X, LABELS * 1.0, {}, TypeError, r"y\.astype\(int\)"),
+    "one output": (SOFTMAX, X, 0 * LABELS, {"outputs": 1}, ValueError, "one logit: use the log"),
+    "several labels": (SOFTMAX, X, np.ones((6, 3), int), {}, ValueError, "sum to 1"),
     "one class": (SOFTMAX, X, 0 * LABELS, {}, ValueError, "at least two classes"),
     "no distribution": (
         SOFTMAX, X, np.full((6, 3), 0.5), {}, ValueError, r"y\[0\] is \[0.5.*sum to 1",
@@ -124,3 +130,11 @@ def test_under_jit_the_number_of_classes_must_be_told(key):
 
 def test_every_status_has_a_sentence():
     assert all(status.sentence.endswith(".") for status in jl.Status)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_integer_one_hot_vectors_are_distributions(key, dtype):
+    fits = [
+        jl.sgd_fit(SOFTMAX, X, y, key=key, lr=0.1) for y in (LABELS, np.eye(3, dtype=dtype)[LABELS])
+    ]
+    np.testing.assert_allclose(fits[0].params.w, fits[1].params.w, rtol=1e-6)

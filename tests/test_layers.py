@@ -14,7 +14,8 @@ PACKAGE = ROOT / "jaxlinear"
 LAYERS = [
     ["types", "compiler"],
     ["_checks"],
-    ["penalties", "models", "losses", "information", "progress", "sgd", "factor", "implicit"],
+    ["models"],
+    ["penalties", "losses", "information", "progress", "sgd", "factor", "implicit"],
     ["sweep"],
     ["objective"],
     ["metrics", "data"],

@@ -144,3 +144,141 @@ def test_softmax_gradient_is_softmax_minus_one_hot():
     o = np.array([0.5, -1.0, 2.0])
     got = jax.grad(losses.softmax_cross_entropy)(jnp.asarray(o, jnp.float32), jnp.int32(1))
     np.testing.assert_allclose(got, oracles.softmax(o) - oracles.one_hot(1, 3), atol=1e-6)
+
+
+# ------------------------------------------------------------------ what comes in
+
+
+@by_name
+def test_whole_numbers_are_numbers(case):
+    """Outputs and targets of integers, bytes and booleans: none is cast to the dtype of another."""
+    rng = np.random.default_rng(3)
+    shape = () if case.outputs is None else (case.outputs,)
+    o, fraction = rng.integers(0, 3, shape), rng.normal(size=shape)
+    if case.targets(rng, 1, case.outputs or 1).dtype == np.int32:
+        whole = [np.uint8(2), np.int64(2)]
+    elif "softmax" in case.name:
+        whole = [np.eye(4, dtype=dtype)[1] for dtype in (np.uint8, int, bool)]
+    else:
+        whole = [np.ones(shape, dtype) for dtype in (np.uint8, int, bool)]
+    for outputs in (o, o.astype(np.uint8), o > 0, fraction.astype(np.float32)):
+        for y in whole:
+            wide = np.asarray(y, int if "softmax" in case.name and not np.ndim(y) else float)
+            expected = case.oracle(outputs.astype(float), wide)
+            got = case.loss(outputs, y)
+            assert got.dtype == jnp.float32
+            np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-6)
+
+
+def test_differences_of_bytes_do_not_wrap_around():
+    assert losses.squared_error(np.uint8(0), np.uint8(16)) == 128
+    assert losses.absolute(np.uint8(3), np.uint8(5)) == 2
+    assert losses.squared_error(1, 2.5) == 1.125  # y is not cut to o's integers
+    assert losses.softmax_cross_entropy(np.zeros(1000, np.float32), np.uint8(7)) > 6.9
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_rounded_once(dtype):
+    """At the end: a sum over outputs, or a difference to y, has the digits of float32."""
+    rng = np.random.default_rng(4)
+    o = jnp.asarray(rng.normal(size=300), dtype)
+    numbers = np.float32(rng.normal(size=300))
+    for loss, oracle, y in (
+        (losses.squared_error, oracles.squared_error, numbers),
+        (losses.softmax_cross_entropy, oracles.softmax_cross_entropy, 7),
+    ):
+        got, expected = loss(o, y), oracle(np.float64(o), y)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(
+            np.float64(got), expected, rtol=0.6 * float(jnp.finfo(dtype).eps)
+        )
+
+
+def test_the_softmax_of_one_output_is_refused_by_name():
+    with pytest.raises(ValueError, match="one logit: use the logistic loss"):
+        losses.softmax_cross_entropy(jnp.zeros(1), 0)
+
+
+# ------------------------------------------------------------------ classes that are ruled out
+
+MASKED, INF = np.array([0.0, -np.inf, 1.0]), np.inf
+RULED_OUT = [
+    # loss, outputs, target, value, gradient in the outputs, second derivatives
+    (losses.softmax_cross_entropy, MASKED, 2, np.log1p(np.exp(-1.0)), [-1, 0, 1], True),
+    (losses.softmax_cross_entropy, MASKED, [0, 0, 1], np.log1p(np.exp(-1.0)), [-1, 0, 1], True),
+    (losses.softmax_cross_entropy, MASKED, [0.0, 0, 1], np.log1p(np.exp(-1.0)), [-1, 0, 1], True),
+    (losses.softmax_cross_entropy, MASKED, 1, INF, None, True),
+    (losses.softmax_cross_entropy, MASKED, [0.5, 0.5, 0.0], INF, None, True),
+    (losses.logistic, INF, 1.0, 0.0, 0.0, False),
+    (losses.logistic, -INF, 0.0, 0.0, 0.0, False),
+    (losses.logistic, INF, 0.0, INF, 1.0, False),
+    (losses.logistic, -INF, 0.25, INF, -0.25, False),
+    (losses.poisson, -INF, 0.0, 0.0, 0.0, False),
+    (losses.poisson, -INF, 2.0, INF, -2.0, False),
+]
+
+
+@pytest.mark.parametrize(("loss", "o", "y", "value", "slope", "softmax"), RULED_OUT)
+def test_a_class_that_is_ruled_out(loss, o, y, value, slope, softmax):
+    """It adds nothing, and its probability no slope and no curvature, unless it is the label."""
+    o, y = jnp.asarray(o, jnp.float32), jnp.asarray(y)
+    p = np.array([1, 0, np.e]) / (1 + np.e)
+    if softmax:
+        slope = p - (oracles.one_hot(y, 3) if y.ndim == 0 else np.asarray(y))
+    for given in (loss, jax.jit(loss)):
+        np.testing.assert_allclose(given(o, y), value, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(loss)(o, y), slope, atol=1e-6)
+    curvature = np.diag(p) - np.outer(p, p) if softmax else 0.0
+    np.testing.assert_allclose(jax.hessian(loss)(o, y), curvature, atol=1e-6)
+
+
+def test_smoothing_by_nothing_leaves_a_class_ruled_out():
+    o = jnp.asarray(MASKED, jnp.float32)
+    for smoothing in (0.0, jnp.float32(0)):
+        got = losses.softmax_cross_entropy(o, 2, label_smoothing=smoothing)
+        assert got == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-6)
+    assert losses.softmax_cross_entropy(o, 2, label_smoothing=0.1) == np.inf
+
+
+def test_the_slope_in_a_distribution_is_the_surprise_of_every_class_also_where_it_is_0():
+    o = jnp.array([0.3, -1.2, 2.0])
+    got = jax.grad(losses.softmax_cross_entropy, 1)(o, jnp.array([0.0, 1.0, 0.0]))
+    np.testing.assert_allclose(got, -oracles.log_softmax(np.float64(o)), rtol=1e-6)
+
+
+# ------------------------------------------------------------------ decisions
+
+DECISIONS = [
+    # outputs, target, independent, value
+    ([0.1, 0.9], 1, False, 0),
+    ([0.1, 0.9], 1.0, False, 0),
+    ([0.1, 0.9], np.uint8(0), False, 1),
+    ([0.1, 0.9], [0, 1], False, 0),
+    ([0.1, 0.9], [0.8, 0.2], False, 1),
+    ([0.1, -np.inf], 0, False, 0),
+    ([0.1, 0.9], 2, False, np.nan),
+    ([0.1, 0.9], 0.5, False, np.nan),
+    ([0.1, 0.9], -1, False, np.nan),
+    ([0.1, 0.9], np.uint8(255), False, np.nan),
+    ([0.1, 0.9], [1, 1], False, np.nan),
+    ([np.nan, 0.9], 1, False, np.nan),
+    ([-np.inf, -np.inf], 1, False, np.nan),
+    (-2.0, True, False, 1),
+    (-2.0, [0], False, 0),
+    ([-2.0], 1, False, 1),
+    ([2.0], [1.0], False, 0),
+    (2.0, 0.7, False, 0),
+    (2.0, 2, False, np.nan),
+    (np.inf, 1, False, 0),
+    ([0.1, -0.9], [1, 1], True, 0.5),
+    ([0.1, 0.9, 2], [0, 0, 1.0], True, 2 / 3),
+    ([0.1, 0.9], [1, 2], True, np.nan),
+    (2.0, 1, True, 0),
+]
+
+
+@pytest.mark.parametrize(("o", "y", "independent", "value"), DECISIONS)
+def test_a_decision_is_right_or_wrong_or_none(o, y, independent, value):
+    got = losses.zero_one(jnp.asarray(o), jnp.asarray(y), independent)
+    np.testing.assert_allclose(got, value, rtol=1e-6)
+    assert got.dtype == jnp.float32

@@ -93,3 +93,39 @@ def test_under_jit_a_bad_row_is_no_label(params):
     assert got[2] == -1
     expected = np.delete(jl.labels(params, X), 2)
     np.testing.assert_array_equal(np.delete(got, 2), expected)
+
+
+def test_one_column_of_outputs_is_one_logit():
+    """Never a softmax or an argmax over one column: (1, d) is the model (d,)."""
+    one, column = PARAMS[()], jax.tree.map(lambda a: a[None], PARAMS[()])
+    assert jl.labels(column, X).shape == (6,) and 0 < jl.labels(column, X).sum() < 6
+    np.testing.assert_array_equal(jl.labels(column, X), jl.labels(one, X))
+    np.testing.assert_allclose(
+        jl.probabilities(column, X), jl.probabilities(one, X)[:, None], rtol=1e-6
+    )
+
+
+@both
+def test_independent_labels_are_decided_one_by_one(params):
+    got = jl.labels(params, X, independent=True)
+    assert got.dtype == jnp.int32
+    np.testing.assert_array_equal(got, jl.predict(params, X) > 0)
+    bad = X.copy()
+    bad[2, 1] = np.inf
+    got = jax.jit(lambda x: jl.labels(params, x, independent=True))(bad)
+    assert (got[2] == -1).all() and (np.delete(got, 2, axis=0) >= 0).all()
+
+
+def test_a_class_that_is_ruled_out_is_no_label():
+    params = PARAMS[(3,)]._replace(b=jnp.array([0.0, -jnp.inf, 1.0]))
+    p, o = jl.probabilities(params, X), oracles.affine(*params, X)
+    np.testing.assert_allclose(p, oracles.softmax(o), rtol=1e-5)
+    np.testing.assert_array_equal(jl.labels(params, X), o.argmax(axis=1))
+    nothing = params._replace(b=jnp.full(3, -jnp.inf))
+    assert (jl.labels(nothing, X) == -1).all()
+
+
+def test_whole_numbers_and_lists_have_labels():
+    np.testing.assert_array_equal(
+        jl.labels(PARAMS[()], [[1, 2, 3, 4]]), jl.predict(PARAMS[()], [[1, 2, 3, 4]]) > 0
+    )

@@ -241,3 +241,27 @@ def test_folds_that_cannot_choose_are_refused(folds, message):
     x, y, _ = problem("logistic")
     with pytest.raises(ValueError, match=message):
         jl.glm_cv(logistic, x, y, [0.1], folds)
+
+
+def test_a_column_of_labels_chooses_as_its_numbers_do():
+    x, y, _ = problem("logistic", n=60)
+    folds = jl.resample.k_fold(jax.random.key(0), 60, 3)
+    l2s, rows = [1e-3, 1.0, 10.0], np.arange(60) >= 40
+    flat, column = (jl.glm_cv(logistic, x, y, l2s, folds) for y in (y, y[:, None]))
+    np.testing.assert_allclose(flat.scores, column.scores[:, 0])
+    assert flat.l2 == column.l2[0] and 0 < flat.scores.min() < 0.5
+    flat, column = (jl.linear_probe(x, y, rows, l2s, loss=logistic) for y in (y, y[:, None]))
+    np.testing.assert_allclose(flat.scores, column.scores[:, 0])
+
+
+def test_several_labels_of_a_loss_of_ones_own_are_decided_one_by_one():
+    """Which is not marked as a sum over outputs, so that all labels share a penalty."""
+
+    @jl.losses.target("probabilities")
+    def together(o, y):
+        return logistic(o, y)
+
+    x, y, _ = problem("logistic-3", n=60)
+    rows, l2s = np.arange(60) >= 40, [1e-3, 1.0]
+    alone, shared = (jl.linear_probe(x, y, rows, l2s, loss=loss) for loss in (logistic, together))
+    np.testing.assert_allclose(shared.scores, alone.scores.mean(axis=1), rtol=1e-6)
