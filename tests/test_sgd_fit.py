@@ -183,6 +183,38 @@ def test_validation_metrics_of_every_epoch():
     np.testing.assert_allclose(fit.validation["loss"], fit.validation["mse"] / 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("independent", [False, True])
+def test_validation_of_a_column_is_that_of_its_numbers(independent):
+    """y (n, 1) is one label: its accuracy and loss are those of y (n,)."""
+    x, y, validation = noisy_split()
+    accuracy = functools.partial(jl.metrics.accuracy, independent=independent)
+    metrics = {"accuracy": accuracy, "log_loss": jl.metrics.log_loss}
+    flat, column = (
+        jl.sgd_fit(
+            jl.losses.logistic, x, shape(y > 0), **HYPER, metrics=metrics,
+            validation=jl.Batch(validation.x, shape(validation.y > 0)),
+        ).validation
+        for shape in (lambda y: y, lambda y: y[:, None])
+    )  # fmt: skip
+    assert 0.5 < flat["accuracy"][-1] < 1
+    for name in flat:
+        np.testing.assert_allclose(flat[name], column[name], rtol=1e-5)
+
+
+def test_several_labels_have_metrics_of_their_own_and_no_others():
+    x, y, validation = noisy_split()
+    several = jl.Batch(validation.x, np.stack([validation.y > 0, validation.y < 1], axis=1) * 1.0)
+    metrics = {
+        "accuracy": functools.partial(jl.metrics.accuracy, independent=True),
+        "of one class": jl.metrics.accuracy,
+    }
+    y = np.stack([y > 0, y < 1], axis=1) * 1.0
+    fit = jl.sgd_fit(jl.losses.logistic, x, y, **HYPER, validation=several, metrics=metrics)
+    right = (np.asarray(jl.predict(fit.params, several.x)) > 0) == several.y
+    np.testing.assert_allclose(fit.validation["accuracy"][-1], right.mean(), rtol=1e-6)
+    assert np.isnan(fit.validation["of one class"]).all()
+
+
 def test_early_stopping_returns_the_best_model():
     x, y, validation = noisy_split()
     long = jl.sgd_fit(
