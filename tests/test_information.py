@@ -107,3 +107,100 @@ def test_cross_entropy_of_softmax_is_the_loss():
     np.testing.assert_allclose(
         it.cross_entropy(q, jax.nn.softmax(o)), losses.softmax_cross_entropy(o, q), rtol=1e-6
     )
+
+
+# ------------------------------------------------------------------ divergences are not negative
+
+
+def divergence(p, q):
+    p, q = np.float64(p), np.float64(q)
+    return np.where(p > 0, p * np.log(np.where(p > 0, p, 1) / q), 0).sum(-1)
+
+
+@pytest.mark.parametrize("apart", [0, 1e-7, 1e-5, 1e-3, 0.1, 1.0])
+@pytest.mark.parametrize("k", [2, 10, 1000])
+def test_a_divergence_is_not_negative_and_right_to_six_digits(k, apart):
+    """The sums of float32 distributions are 1 up to 1e-7, which is all that is left of an error."""
+    rng = np.random.default_rng(k)
+    p = np.exp(rng.normal(size=(200, k)))
+    q = p * np.exp(apart * rng.normal(size=p.shape))
+    p, q = (np.float32(a / a.sum(axis=1, keepdims=True)) for a in (p, q))
+    got = np.float64(it.kl_divergence(p, q))
+    assert (got >= 0).all() and (got == 0).all() == (apart == 0)
+    np.testing.assert_allclose(got, divergence(p, q), atol=2e-7)
+    exact = divergence(p, q) - np.float64(p).sum(1) + np.float64(q).sum(1)
+    assert (got[exact > 1e-9] > 0.5 * exact[exact > 1e-9]).all()
+
+
+@pytest.mark.parametrize("apart", [0, 1e-6, 1e-3, 1.0])
+def test_mutual_information_is_not_negative_and_right_to_six_digits(apart):
+    rng = np.random.default_rng(5)
+    joint = rng.dirichlet(np.ones(6), size=50)[:, :, None] * rng.dirichlet(np.ones(8), 50)[:, None]
+    joint = joint * np.exp(apart * rng.normal(size=joint.shape))
+    joint = np.float32(joint / joint.sum(axis=(1, 2), keepdims=True))
+    wide = np.float64(joint)
+    product = wide.sum(2, keepdims=True) * wide.sum(1, keepdims=True)
+    got = np.float64(it.mutual_information(joint))
+    assert (got >= 0).all()
+    np.testing.assert_allclose(
+        got, divergence(joint.reshape(50, -1), product.reshape(50, -1)), atol=2e-7
+    )
+
+
+def test_derivatives_of_a_divergence(x64):
+    """Those of Σ p log(p / q), near and far, and where p is q: there the curvature is 1 / p."""
+    p = np.array([0.2, 0.3, 0.1, 0.4])
+    for q in (p, np.array([0.2, 0.3 + 1e-9, 0.1 - 1e-9, 0.4]), np.array([0.7, 0.1, 0.15, 0.05])):
+        np.testing.assert_allclose(jax.grad(it.kl_divergence)(p, q), np.log(p / q) + 1, atol=1e-12)
+        np.testing.assert_allclose(jax.grad(it.kl_divergence, 1)(p, q), -p / q, rtol=1e-12)
+        bends = jax.hessian(it.kl_divergence)(jnp.asarray(p), q)
+        np.testing.assert_allclose(bends, np.diag(1 / p), rtol=1e-6)
+
+
+def test_zeros_in_a_joint_table_have_finite_gradients():
+    joint = jnp.array([[0.5, 0.0, 0.0], [0.25, 0.25, 0.0]])
+    slopes = np.asarray(jax.grad(it.mutual_information)(joint))
+    product = np.asarray(joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True))
+    expected = np.log(joint[joint > 0] / product[joint > 0]) - 1
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(slopes[joint > 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("one_hot", [[0, 1], np.array([0, 1]), np.array([False, True])])
+def test_whole_numbers_are_probabilities(one_hot):
+    assert it.entropy(one_hot) == 0 and not np.signbit(it.entropy(one_hot))
+    assert it.perplexity(one_hot) == 1
+    assert float(it.kl_divergence(one_hot, [0.75, 0.25])) == pytest.approx(np.log(4))
+    assert it.kl_divergence([0.75, 0.25], one_hot) == np.inf
+    assert it.mutual_information([one_hot, [0, 0]]) == 0
+    assert it.entropy(jnp.asarray(one_hot)).dtype == jnp.float32
+
+
+def test_a_table_is_not_its_counts():
+    with pytest.raises(
+        ValueError, match=r"joint is not a distribution.*\[10\.\].*Divide by its sum"
+    ):
+        it.mutual_information(np.array([[1, 2], [3, 4]]))
+    with pytest.raises(ValueError, match=r"joint has shape \(2,\)"):
+        it.mutual_information([0.5, 0.5])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_rounded_once(dtype):
+    rng = np.random.default_rng(6)
+    p, q = (jnp.asarray(rng.dirichlet(np.ones(50)), dtype) for _ in range(2))
+    wide_p, wide_q = np.float64(p), np.float64(q)
+    exact = divergence(p, q) - wide_p.sum() + wide_q.sum()
+    for got, expected in (
+        (it.kl_divergence(p, q), exact),
+        (it.cross_entropy(p, q), -(wide_p * np.log(wide_q)).sum()),
+    ):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(
+            np.float64(got), expected, rtol=0.6 * float(jnp.finfo(dtype).eps)
+        )
+
+
+def test_a_negative_probability_beside_one_of_0_is_nan_under_jit():
+    for function in (it.cross_entropy, it.kl_divergence):
+        assert np.isnan(jax.jit(function)(jnp.array([0.0, 1.0]), jnp.array([-0.5, 1.5])))
