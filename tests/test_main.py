@@ -191,6 +191,35 @@ def test_newton_ends_at_the_optimum(tmp_path, capsys):
         assert np.abs(params.w[0] + params.w[1]).max() < 1e-3  # each is the other's opposite
 
 
+def test_several_labels_at_once_are_told_one_by_one(tmp_path, capsys):
+    """Never the largest of labels that do not exclude each other: of these rows many have both."""
+    signal = STANDARD[:, 0] + rng.normal(size=len(X)) / 4
+    both = np.column_stack([signal > -0.5, signal < 0.5]).astype(np.float32)
+    np.savez(tmp_path / "labels.npz", x=STANDARD, y=both)
+    code, _, err = run(
+        capsys, "train", "--dataset", tmp_path / "labels.npz", "--loss", "logistic", "--solver",
+        "newton", "--l2", 0.001, "--no-plots", "--out", tmp_path / "out", "--test-fraction", 0,
+    )  # fmt: skip
+    assert code == 0, err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    rows = predicted(capsys, tmp_path / "out" / "model.npz", tmp_path / "labels.npz")
+    got = np.array([[int(row[f"prediction_{i}"]) for i in (0, 1)] for row in rows])
+    assert (got.sum(axis=1) == 2).any()
+    assert np.mean(got == both) == pytest.approx(report["train"]["accuracy"], abs=1e-6)
+    assert report["train"]["accuracy"] > 0.85
+    assert all(0.5 <= float(row["probability_1"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_a_model_of_one_column_predicts_as_one_logit(tmp_path, capsys, loss):
+    params = jl.Linear(np.array([[1.0, 0, 0]], np.float32), np.zeros(1, np.float32))
+    model_file.save(tmp_path / "model.npz", model_file.Model(params, ("no", "yes"), (), loss))
+    np.save(tmp_path / "x.npy", STANDARD.astype(np.float32))
+    rows = predicted(capsys, tmp_path / "model.npz", tmp_path / "x.npy")
+    expected = np.where(STANDARD[:, 0] > 0, "yes", "no")
+    np.testing.assert_array_equal([row["prediction"] for row in rows], expected)
+
+
 def weighted_ridge(x, y, weight, l2):
     """The weights (k, d) of ridge in float64; l2 is (d,), the penalty on each column."""
     share = weight / weight.sum()

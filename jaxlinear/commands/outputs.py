@@ -4,7 +4,8 @@ import jax
 import numpy as np
 
 import jaxlinear as jl
-from jaxlinear.commands.task import has_signs
+from jaxlinear.commands.task import LOSSES, has_signs
+from jaxlinear.losses import target_of
 
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
@@ -16,8 +17,11 @@ def outputs_of(params: jl.Linear, x) -> np.ndarray:
 
 
 def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
-    """The label of every row and its probability (of hinge losses: the distance to the border)."""
-    if o.ndim == 2:
+    """The label of every row and its probability (of hinge losses: the distance to the border).
+
+    Of k labels that do not exclude each other (n, k), each with its own.
+    """
+    if target_of(LOSSES[loss]) == "labels":
         p = np.asarray(jax.nn.softmax(o))
         return p.argmax(1), p.max(1)
     label = (o > 0).astype(int)

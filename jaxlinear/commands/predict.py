@@ -34,12 +34,21 @@ def run(options) -> None:
 
 def _rows(model: model_file.Model, o: np.ndarray) -> tuple[list[str], list[list]]:
     if is_classifier(model.loss):
-        labels, probability = decide(model.loss, o)
+        labels, score = (_columns(part) for part in decide(model.loss, o))
         names = model.names or tuple(str(i) for i in range(max(2, o.shape[-1])))
-        score = "margin" if has_signs(model.loss) else "probability"
-        pairs = zip(labels, probability, strict=True)
-        return ["prediction", score], [[names[label], f"{p:.6g}"] for label, p in pairs]
-    o = np.exp(o) if has_log_mean(model.loss) else o
-    columns = o.reshape(len(o), -1)
-    names = [f"prediction_{i}" for i in range(columns.shape[1])] if o.ndim == 2 else ["prediction"]
-    return names, [[f"{value:.9g}" for value in row] for row in columns]
+        kind = "margin" if has_signs(model.loss) else "probability"
+        header = [f"{name}{end}" for end in _endings(labels) for name in ("prediction", kind)]
+        pairs = [zip(*row, strict=True) for row in zip(labels, score, strict=True)]
+        return header, [[text for i, p in row for text in (names[i], f"{p:.6g}")] for row in pairs]
+    columns = _columns(np.exp(o) if has_log_mean(model.loss) else o)
+    header = [f"prediction{end}" for end in _endings(columns)]
+    return header, [[f"{value:.9g}" for value in row] for row in columns]
+
+
+def _columns(part: np.ndarray) -> np.ndarray:
+    return part.reshape(len(part), -1)
+
+
+def _endings(columns: np.ndarray) -> list[str]:
+    k = columns.shape[1]
+    return [f"_{i}" for i in range(k)] if k > 1 else [""]

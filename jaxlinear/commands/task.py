@@ -1,5 +1,6 @@
 """What to train on: a data set by name or a person's own file, and the loss that fits it."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,15 +84,15 @@ def has_log_mean(loss: str) -> bool:
 
 def metrics_of(loss: str) -> dict:
     """What to measure beside the loss."""
+    if not is_classifier(loss):
+        return {} if has_log_mean(loss) else {"r2": metrics.r2}
     if has_signs(loss):
-        return {"accuracy": _accuracy_of_signs}
-    if is_classifier(loss):
-        return {"accuracy": metrics.accuracy}
-    return {} if has_log_mean(loss) else {"r2": metrics.r2}
+        return {"accuracy": lambda o, y, weight=None: _accuracy_of_labels(o, y > 0, weight)}
+    one_of_all = losses.target_of(LOSSES[loss]) == "labels"
+    return {"accuracy": metrics.accuracy if one_of_all else _accuracy_of_labels}
 
 
-def _accuracy_of_signs(o, y, weight=None):
-    return metrics.accuracy(o, (y > 0).astype(int), weight)
+_accuracy_of_labels = functools.partial(metrics.accuracy, independent=True)
 
 
 def _named(options) -> Task:
