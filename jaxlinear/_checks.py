@@ -15,6 +15,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
+from jaxlinear import _digits
+from jaxlinear._arrays import is_traced, numeric
 from jaxlinear.types import Batch, Linear
 
 # What a loss may accept as targets: in words, and as a test in NumPy (xp) or, traced, in JAX.
@@ -26,23 +28,6 @@ TARGETS = {
     "signs": ("-1 or 1", lambda y, xp: xp.abs(y) == 1),
     "labels": ("integer labels (n,), or distributions (n, k) that sum to 1", None),
 }
-
-
-def is_traced(*values) -> bool:
-    """Whether a value is unknown until the program runs: under ``jit``, ``vmap`` or ``grad``."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
-
-
-def numeric(value, name: str):
-    """An array of real numbers, on the host where it came from the host; no value is changed."""
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
-    real = jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool
-    if not real or jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; expected real numbers. Convert it first, for "
-            f"example with np.asarray({name}, dtype=np.float32)."
-        )
-    return array
 
 
 def _known_now(check: Callable) -> Callable:
@@ -61,22 +46,27 @@ def _known_now(check: Callable) -> Callable:
     return look
 
 
-def _as_jax(array, dtype=None) -> Array:
-    with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused as such
-        return jnp.asarray(array, dtype)
-
-
 def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
-    """x as (n, d): floating as it came, uint8 as bytes, other integers and booleans as floats."""
+    """x as (n, d): floating as it came, uint8 as bytes, other integers and booleans as floats.
+
+    Digits that the dtype cannot hold are rounded: of the few rows of a prediction there is no
+    spread to compare with, and w x is rounded as much as x is.
+    """
+    x = _matrix(x, width)
+    return _digits.cast(x, _dtype_of(x))
+
+
+def _matrix(x, width: int | None = None):
+    """x as it came, whose shape is (n, d)."""
     x = numeric(x, "x")
     if x.ndim != 2:
-        fix = "For one feature pass x[:, None], for one example x[None, :]." if x.ndim == 1 else ""
-        raise ValueError(f"x has shape {x.shape}; expected (examples, features). {fix}".rstrip())
+        fix = {
+            0: " For one example of one feature pass [[x]].",
+            1: " For one feature pass x[:, None], for one example x[None, :].",
+        }.get(x.ndim, " Pass x.reshape(len(x), -1).")
+        raise ValueError(f"x has shape {x.shape}; expected (examples, features).{fix}")
     if 0 in x.shape:
         raise ValueError(f"x has shape {x.shape}; expected at least one example and one feature.")
-    if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jnp.uint8:
-        x = x.astype(jnp.result_type(float))
-    x = _as_jax(x)
     if width is not None and x.shape[1] != width:
         raise ValueError(
             f"x has {x.shape[1]} features; the parameters expect {width}. Pass the same columns "
@@ -85,11 +75,24 @@ def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     return x
 
 
+def _dtype_of(x):
+    """The dtype that x has in JAX."""
+    stays = jnp.issubdtype(x.dtype, jnp.floating) or x.dtype == jnp.uint8
+    return jnp.result_type(x if stays else float)
+
+
+def _wide(x):
+    """That of sums, targets, offsets and weights: bfloat16 cannot hold 257."""
+    dtype = jnp.result_type(float) if x.dtype == jnp.uint8 else _dtype_of(x)
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 @_known_now
-def finite(x: Shaped[Array, "n d"]) -> Shaped[Array, "n d"]:
-    """x, which must not hold NaN or inf where its values are known."""
+def finite(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
+    """The features of x, which must not hold NaN or inf where its values are known."""
+    given, x = x, features(x, width=width)
     if not is_traced(x) and x.dtype != jnp.uint8 and not jax.device_get(_finite_rows(x)).all():
-        raise ValueError(_where_not_finite(x, "x"))
+        _raise_not_finite(x, numeric(given, "x"))
     return x
 
 
@@ -97,30 +100,61 @@ def weights(weight, n: int, dtype, outputs: tuple[int, ...] = ()):
     """weight as (n,) in ``dtype``, or None; also (n, k) where the k ``outputs`` may differ."""
     if weight is None:
         return None
-    weight = numeric(weight, "weight")
-    if weight.shape not in ((n,), (n, *outputs)):
+    given = numeric(weight, "weight")
+    if given.shape not in ((n,), (n, *outputs)):
         other = f" or {(n, *outputs)}" if outputs else ""
+        fix = " Pass weight[:, 0]." if given.shape == (n, 1) else ""
         raise ValueError(
-            f"weight has shape {weight.shape}; expected ({n},){other}, one number per example."
+            f"weight has shape {given.shape}; expected ({n},){other}, one number per example.{fix}"
         )
-    return jnp.asarray(weight, dtype)
+    weight = _digits.cast(given, dtype)
+    if _digits.narrows(given.dtype, dtype) and not is_traced(weight):
+        host = np.asarray(weight)
+        _require_room(
+            "weight", given, (host == 0) & (np.asarray(given) != 0) | np.isinf(host), dtype
+        )
+    return weight
 
 
-def offset(offset, n: int, outputs: tuple[int, ...], dtype):
-    """offset as (n,) or (n, k), like the outputs of the model, in ``dtype``; or None."""
+def _require_room(name: str, given, spoiled, dtype) -> None:
+    """Refuse finite numbers of ``given`` that are spoiled in ``dtype``: inf, or 0 that counts."""
+    given = np.asarray(given)
+    spoiled = np.argwhere(np.asarray(spoiled) & np.isfinite(given))
+    if len(spoiled):
+        place = tuple(spoiled[0].tolist())
+        where = f"{name}[{', '.join(map(str, place))}]" if place else name
+        raise ValueError(f"{where} {_digits.beyond(given[place], dtype)}")
+
+
+def offset(offset, batch: Batch, outputs: tuple[int, ...]):
+    """offset like the outputs of the model, (n,) or (n, k); (n,) serves all k. None stays None."""
     if offset is None:
         return None
     offset = numeric(offset, "offset")
-    if offset.shape != (n, *outputs):
+    n = len(batch.x)
+    if offset.shape not in ((n,), (n, *outputs)):
         raise ValueError(
-            f"offset has shape {offset.shape}; expected {(n, *outputs)}, a number for every output."
+            f"offset has shape {offset.shape}; expected {(n, *outputs)}, a number for every output"
+            f"{f', or ({n},), one for all outputs of an example' if outputs else ''}."
         )
-    if not is_traced(offset) and not np.isfinite(offset).all():
-        raise ValueError("offset holds NaN or inf; expected finite numbers.")
-    return jnp.asarray(offset, dtype)
+    given, offset = offset, _digits.kept(offset, "offset", _wide(batch.x), batch.weight)
+    if not is_traced(offset, batch.weight):
+        present = np.ones(n, bool) if batch.weight is None else np.asarray(batch.weight) != 0
+        host = np.asarray(offset)
+        bad = ~np.isfinite(host) & present.reshape(n, *[1] * (host.ndim - 1))
+        if bad.any():
+            _require_room("offset", given, bad, offset.dtype)
+            row = int(np.argwhere(bad)[0, 0])
+            raise ValueError(
+                f"offset[{row}] is {host[row].tolist()}; expected finite numbers. Mend it, or give "
+                "the row weight 0."
+            )
+    if offset.ndim == len(outputs):
+        offset = offset.reshape(n, 1)
+    return jnp.broadcast_to(offset, (n, *outputs))
 
 
-def targets(y, n: int, kind: str, dtype):
+def targets(y, n: int, kind: str, dtype, weight=None):
     """y as (n,) or (n, k): int32 labels, or numbers in ``dtype``."""
     y = numeric(y, "y")
     if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
@@ -128,9 +162,9 @@ def targets(y, n: int, kind: str, dtype):
             f"y has shape {y.shape}; expected ({n},) or ({n}, k), one row per example of x."
         )
     if kind != "labels":
-        return _as_jax(y, dtype)
+        return _digits.kept(y, "y", dtype, weight)
     if y.ndim == 2 and y.shape[1] > 1:
-        return _as_jax(y, dtype)
+        return _digits.cast(y, dtype)
     if y.ndim == 2 or jnp.issubdtype(y.dtype, jnp.floating):
         raise TypeError(
             f"y has shape {y.shape} and dtype {y.dtype}; expected {TARGETS['labels'][0]}, k ≥ 2. "
@@ -156,18 +190,21 @@ def examples(
     outputs: int | None = None,
     width: int | None = None,
     look: bool = True,
+    fitted: bool = True,
 ) -> tuple[Batch, tuple[int, ...], Bool[ArrayLike, ""]]:
     """Check a batch; return it as arrays, the shape of one example's outputs, and ``sound``.
 
     ``kind`` is a key of ``TARGETS``. ``outputs`` is the number of classes, where it is not to be
     read off the labels; ``width`` the number of features, where it is known. ``look=False``
     leaves NaN and inf in x to a solver that notices them without a look at all of x.
+    ``fitted=False`` is for rows beside those of a fit, which may be few: digits are no subject.
     """
-    x = features(x, width=width)
-    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
-    y = targets(y, len(x), kind, dtype)
-    # Sums of weights must count: bfloat16 cannot hold 257.
-    batch = Batch(x, y, weights(weight, len(x), jnp.promote_types(dtype, jnp.float32)))
+    given = Batch(_matrix(x, width), numeric(y, "y"))
+    wide = _wide(given.x)
+    weight = weights(weight, len(given.x), wide)
+    counted = weight if fitted else np.zeros(len(given.x))
+    x = _digits.kept(given.x, "x", _dtype_of(given.x), counted)
+    batch = Batch(x, targets(given.y, len(x), kind, wide, counted), weight)
     if is_traced(batch):
         shape = _output_shape(batch, kind, outputs)
         sound = _sound(batch, _finite_rows(batch.x) if look else True, kind, shape, jnp)
@@ -176,7 +213,7 @@ def examples(
     host = Batch(batch.x, *jax.device_get((batch.y, batch.weight)))
     shape = _output_shape(host, kind, outputs)
     finite = x.dtype == jnp.uint8 or not look or jax.device_get(_finite_rows(batch.x))
-    _raise_first(host, _sound(host, finite, kind, shape, np), kind, shape)
+    _raise_first(host, given, _sound(host, finite, kind, shape, np), kind, shape)
     return batch, shape, np.True_
 
 
@@ -186,24 +223,26 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
 
     A weight may be (n, k), and is so where y (n, k) is seen to have missing targets.
     """
-    x = features(x)
-    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
-    y = targets(y, len(x), "real", dtype)
-    weight = weights(weight, len(x), jnp.promote_types(dtype, jnp.float32), y.shape[1:])
+    given = Batch(_matrix(x), numeric(y, "y"), weight)
+    n, wide = len(given.x), _wide(given.x)
+    weight = weights(weight, n, wide, given.y.shape[1:])
+    in_rows = weight if weight is None or weight.ndim == 1 else weight.sum(axis=1)
+    x = _digits.kept(given.x, "x", _dtype_of(given.x), in_rows)
+    y = targets(given.y, n, "real", wide, weight)
     traced = is_traced(x, y, weight)
     if y.ndim == 1 or not traced:
         xp = jnp if traced else np
         missing = xp.isnan(xp.asarray(y))
         if y.ndim == 1 or missing.any():
-            weight = 1 if weight is None else weight.reshape(len(x), *[-1] * (y.ndim - 1))
-            weight = jnp.where(missing, 0, weight).astype(jnp.promote_types(dtype, jnp.float32))
+            weight = 1 if weight is None else weight.reshape(n, *[-1] * (y.ndim - 1))
+            weight = jnp.where(missing, 0, weight).astype(wide)
     batch = Batch(x, y, weight)
-    wide = y.reshape(len(x), -1)
-    absent = False if weight is None else weight.reshape(len(x), -1) == 0
+    columns = y.reshape(n, -1)
+    absent = False if weight is None else weight.reshape(n, -1) == 0
     row_absent = False if weight is None else absent.all(axis=1)
     sound = {
         "x": (_finite_rows(x) | row_absent).all(),
-        "y": (jnp.isfinite(wide) | absent).all(),
+        "y": (jnp.isfinite(columns) | absent).all(),
         "weight": True if weight is None else ((weight >= 0) & jnp.isfinite(weight)).all(),
     }
     if traced:
@@ -218,6 +257,8 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
     elif weight is not None:
         without = np.asarray(row_absent)[:, None] if name == "x" else np.asarray(absent)
         bad &= ~(without[:, 0] if values.ndim == 1 else without)
+    if name != "weight":
+        _require_room(name, getattr(given, name), bad, values.dtype)
     place = np.argwhere(bad)[0]
     raise ValueError(
         f"{name}[{', '.join(map(str, place))}] is {values[tuple(place)]}; expected finite numbers"
@@ -279,7 +320,10 @@ def is_distribution(p, xp) -> Bool[ArrayLike, "*batch"]:
     return (p >= 0).all(axis=-1) & (xp.abs(p.sum(axis=-1, dtype=wide) - 1) <= slack)
 
 
-def _raise_first(batch: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -> None:
+def _raise_first(
+    batch: Batch, given: Batch, sound: dict, kind: str, shape: tuple[int, ...]
+) -> None:
+    """Refuse the first argument that is not sound; ``given`` is what it was before the dtype."""
     x, y, weight = batch
     if not sound.get("weight", True):
         row = int(np.argmin((weight >= 0) & np.isfinite(weight)))
@@ -291,9 +335,12 @@ def _raise_first(batch: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -
         raise ValueError("weight is 0 everywhere; expected at least one example of weight > 0.")
     present = np.ones(len(y), bool) if weight is None else weight != 0
     if not sound["x"]:
-        raise ValueError(_where_not_finite(x, "x", present))
+        _raise_not_finite(x, given.x, present)
     if not sound["y"]:
-        row = int(np.argmax(~_fine_targets(y, kind, shape, np) & present))
+        bad = ~_fine_targets(y, kind, shape, np) & present
+        if jnp.issubdtype(y.dtype, jnp.floating):
+            _require_room("y", given.y, np.isinf(y) & bad.reshape(-1, *[1] * (y.ndim - 1)), y.dtype)
+        row = int(np.argmax(bad))
         expected = TARGETS[kind][0]
         if kind == "labels" and y.ndim == 1:
             expected = f"integer labels 0 … {shape[0] - 1}"
@@ -315,11 +362,12 @@ def _finite_rows(x):
     return jnp.isfinite(x).all(axis=-1)
 
 
-def _where_not_finite(x, name: str, present=True) -> str:
+def _raise_not_finite(x, given, present=True) -> None:
     bad = ~np.isfinite(np.asarray(x)) & np.reshape(present, (-1, 1))
+    _require_room("x", given, bad, x.dtype)
     row, column = np.argwhere(bad)[0]
-    return (
-        f"{name}[{row}, {column}] is {np.asarray(x)[row, column]}; expected finite numbers. Mend "
+    raise ValueError(
+        f"x[{row}, {column}] is {np.asarray(x)[row, column]}; expected finite numbers. Mend "
         "it, or give the row weight 0."
     )
 
@@ -375,7 +423,10 @@ def number(
     host = np.asarray(array)
     if not ((host >= at_least) & (host < below)).all():
         raise ValueError(f"{name} is {value}; expected a number in [{at_least:g}, {below:g}).")
-    return host.astype(dtype)  # on the host, where a conversion costs nothing
+    with np.errstate(over="ignore"):
+        cast = host.astype(dtype)  # on the host, where a conversion costs nothing
+    _require_room(name, host, np.isinf(cast), dtype)
+    return cast
 
 
 def numbers(values, name: str, dtype):

@@ -145,7 +145,7 @@ def glm(
       y: (n,) or (n, k), as the loss expects.
       l2: the strength of the penalty on w, a number or (k,); the bias is never penalised.
       outputs: the number of outputs k, where y does not tell it.
-      offset: added to the outputs, of their shape (n,) or (n, k).
+      offset: added to the outputs, (n,) for all alike, or (n, k).
       weight: (n,) ≥ 0; 0 leaves an example out.
       intercept: fit b; else b is 0.
       tol: stop after the step that promises to lower the objective by less than this part of
@@ -231,7 +231,7 @@ def _arranged(loss, x, y, outputs, offset, weight, intercept, tol, max_steps, in
     )
     dtype = gram.floating_dtype(batch.x)
     tol = 10 * jnp.finfo(dtype).eps if tol is None else tol
-    offset = _checks.offset(offset, len(batch.x), shape, dtype)
+    offset = _checks.offset(offset, batch, shape)
     separate = bool(shape) and losses.is_separable(loss)
     models = shape[0] if separate else 1
     width = batch.x.shape[1] + bool(intercept)

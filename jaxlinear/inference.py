@@ -142,7 +142,7 @@ def of_glm(
     outputs = params.b.shape[0] if params.b.ndim else None
     batch, shape, _ = _checks.examples(x, y, weight, losses.target_of(loss), outputs=outputs)
     dtype = gram.floating_dtype(batch.x)
-    offset = _checks.offset(offset, len(batch.x), shape, dtype)
+    offset = _checks.offset(offset, batch, shape)
     params = _checks.parameters(params, "params", shape, batch.x)
     if dispersion is not None:
         dispersion = _checks.number(dispersion, "dispersion", dtype)

@@ -207,7 +207,9 @@ def _validation(validation: Batch, kind: str, shape: tuple[int, ...], width: int
     """The validation batch, checked, and whether it is sound."""
     outputs = shape[0] if shape else None
     try:
-        batch, _, sound = _checks.examples(*validation, kind, outputs=outputs, width=width)
+        batch, _, sound = _checks.examples(
+            *validation, kind, outputs=outputs, width=width, fitted=False
+        )
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from error
     return batch, sound

@@ -13,6 +13,8 @@ PACKAGE = ROOT / "jaxlinear"
 # A module imports from its own row only what stands to its left, and from the rows above.
 LAYERS = [
     ["types", "compiler"],
+    ["_arrays"],
+    ["_digits"],
     ["_checks"],
     ["models"],
     ["penalties", "losses", "information", "progress", "sgd", "factor", "implicit"],
