@@ -3,6 +3,8 @@
 Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 """
 
+import importlib
+
 from jaxlinear import (
     compiler,
     data,
@@ -79,3 +81,15 @@ __all__ = [
     "train",
     "zeros",
 ]
+
+_WHEN_USED = ("model_file", "plots")  # of which plots needs matplotlib
+
+
+def __getattr__(name: str):
+    if name in _WHEN_USED:
+        return importlib.import_module(f"jaxlinear.{name}")
+    raise AttributeError(f"module 'jaxlinear' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHEN_USED})

@@ -180,6 +180,16 @@ def targets(y, n: int, kind: str, dtype, weight=None):
     return jnp.asarray(y, jnp.int32)
 
 
+def stored(batch: Batch) -> Batch:
+    """The arrays of a batch that is put on a device for later fits, where they came from."""
+    x, y, weight = batch
+    weight = None if weight is None else numeric(weight, "weight")
+    x, y = (
+        _digits.stored(numeric(rows, name), name, weight) for rows, name in ((x, "x"), (y, "y"))
+    )
+    return Batch(x, y, weight)
+
+
 @_known_now
 def examples(
     x,

@@ -6,6 +6,8 @@ b = ȳ − w x̄ beyond what float32 resolves, so that no prediction from it wou
 subtracts an origin, or keeps float64, has a model that float32, or float64, can hold.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -13,7 +15,8 @@ from jaxtyping import Array
 from jaxlinear._arrays import is_traced
 
 _TOLERATED = 1e-3  # of the spread of a column
-_SAMPLE, _BLOCK = 1000, 4096  # rows
+_SAMPLE, _BLOCK, _AT_ONCE = 1000, 4096, 2**24  # rows, rows, numbers
+_X64 = "jax.enable_x64(True)"
 
 
 def cast(array, dtype) -> Array:
@@ -28,19 +31,43 @@ def kept(array, name: str, dtype, weight=None) -> Array:
     Rows, or entries, of weight 0 do not count. Integers that are traced cannot be refused: a
     column that would be blurred becomes NaN.
     """
-    if not narrows(array.dtype, dtype):
-        return cast(array, dtype)
-    if weight is None or (is_traced(weight) and not is_traced(array)):
-        weight = np.ones(len(array))
-    if is_traced(array):
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            return cast(array, dtype)
+    if is_traced(array) and narrows(array.dtype, dtype) and array.dtype.kind in "iu":
         columns = array.reshape(len(array), -1)
-        there = jnp.broadcast_to(_wide(weight) != 0, columns.shape)
+        there = jnp.broadcast_to(_there(weight, len(array)), columns.shape)
         lost = _blurred(columns, dtype, there, jnp)
         return jnp.where(lost.reshape(1, *array.shape[1:]), jnp.nan, array.astype(dtype))
-    _require_digits(np.asarray(array), name, dtype, np.asarray(weight) != 0)
+    require(array, name, dtype, weight)
     return cast(array, dtype)
+
+
+def _there(weight, n: int):
+    """Which rows (n, 1), or entries (n, k), count."""
+    return np.ones((n, 1), bool) if weight is None else weight.reshape(n, -1) != 0
+
+
+def require(array, name: str, dtype, weight=None) -> None:
+    """Refuse what ``kept`` refuses."""
+    if is_traced(array) or not narrows(array.dtype, dtype):
+        return
+    columns = array.reshape(len(array), -1)
+    there = _there(None if is_traced(weight) else weight, len(array))
+    several = columns.shape[1] > 1
+    require_columns(columns, there, dtype, lambda j: f"{name}[:, {j}]" if several else name)
+
+
+def stored(array, name: str, weight=None):
+    """``array`` as it is, for later use; refused where JAX's dtype for it is too narrow."""
+    dtype = jnp.result_type(array)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        require(array, name, dtype, weight)
+    elif array.dtype.itemsize > dtype.itemsize:
+        outside = (array < jnp.iinfo(dtype).min) | (array > jnp.iinfo(dtype).max)
+        if outside.any():
+            raise ValueError(
+                f"{name} holds {array[outside][0]}, which {dtype} cannot hold. Subtract an origin "
+                "first, or write labels as 0, 1, …."
+            )
+    return array
 
 
 def narrows(source, dtype) -> bool:
@@ -52,18 +79,23 @@ def narrows(source, dtype) -> bool:
     return jnp.iinfo(source).bits > jnp.finfo(dtype).nmant + 1
 
 
-def _wide(weight):
-    return weight.reshape(len(weight), -1)
+def require_columns(columns, there, dtype, where: Callable[[int], str]) -> None:
+    """Refuse the columns (n, d) that ``dtype`` would blur; ``where`` says what a column is.
 
-
-def _require_digits(array: np.ndarray, name: str, dtype, present: np.ndarray) -> None:
-    columns, present = array.reshape(len(array), -1), _wide(present)
-    for column in _rounded(columns, _suspects(columns, present.any(axis=1), dtype), dtype):
-        entries = columns[:, column]
-        own = present[:, column if present.shape[1] > 1 else 0]
-        if _blurred(entries[:, None], dtype, own[:, None], np)[0]:
-            where = f"{name}[:, {column}]" if columns.shape[1] > 1 else name
-            raise ValueError(_refusal(entries[own], where, name, dtype))
+    ``there`` are the rows (n, 1), or the entries (n, d), that count.
+    """
+    columns, there = np.asarray(columns), np.asarray(there)
+    suspects = np.arange(columns.shape[1])
+    if there.shape[1] == 1:
+        suspects = _suspects(columns, there[:, 0], dtype)
+    suspects = _rounded(columns, suspects, dtype)
+    for some in np.array_split(suspects, -(-suspects.size * len(columns) // _AT_ONCE) or 1):
+        present = np.broadcast_to(there, columns.shape)[:, some]
+        lost = _blurred(columns[:, some], dtype, present, np)
+        if lost.any():
+            column = int(some[np.argmax(lost)])
+            entries = columns[np.broadcast_to(there, columns.shape)[:, column], column]
+            raise ValueError(_refusal(entries, where(column), dtype))
 
 
 def _suspects(columns: np.ndarray, present: np.ndarray, dtype) -> np.ndarray:
@@ -122,23 +154,25 @@ def _spread(values, there, xp):
     return xp.sqrt(squares)
 
 
-def _refusal(entries, where: str, name: str, dtype) -> str:
+def _refusal(entries, where: str, dtype) -> str:
     with np.errstate(all="ignore"):
         finite = entries[np.isfinite(entries.astype(np.float64))]
     low, high = finite.min(), finite.max()
-    least = jnp.finfo(dtype).eps * 2.0 ** np.floor(np.log2(max(abs(float(low)), abs(float(high)))))
+    largest = max(abs(float(low)), abs(float(high)))
+    step = float(jnp.finfo(dtype).eps) * 2.0 ** np.floor(np.log2(largest))
+    wider = "" if dtype == np.float64 else f", or pass float64 inside {_X64}"
     return (
-        f"{where} runs from {low} to {high}, which {jnp.dtype(dtype)} holds in steps of {least:g}: "
-        f"it would lose its digits. Subtract an origin first, as in {where} - {where}.min(), or "
-        f"pass float64 inside jax.enable_x64(True). Where those digits do not matter, pass "
-        f"{name}.astype(np.float32)."
+        f"{where} runs from {low} to {high}, which {jnp.dtype(dtype)} holds in steps of {step:g}: "
+        f"its digits would be lost. Subtract an origin first, as in {where} - {where}.min()"
+        f"{wider}. Where those digits do not matter, round to {jnp.dtype(dtype)} yourself, by astype."
     )
 
 
 def beyond(value, dtype) -> str:
     """What to say of a finite number that ``dtype`` cannot hold."""
+    limits = jnp.finfo(dtype)
+    wider = "" if dtype == np.float64 else f", or use a wider dtype: float64 needs {_X64}"
     return (
-        f"is {value}, which {jnp.dtype(dtype)} cannot hold (its largest number is "
-        f"{float(jnp.finfo(dtype).max):.3g}). Scale it, or use a wider dtype: float64 inside "
-        "jax.enable_x64(True)."
+        f"is {value}, which {jnp.dtype(dtype)} cannot hold: its numbers are 0 and "
+        f"{float(limits.tiny):.3g} … {float(limits.max):.3g}. Scale the values{wider}."
     )

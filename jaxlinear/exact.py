@@ -115,8 +115,16 @@ def _fit(x, y, l2, weight, intercept, *, steps) -> Fit:
 
 def located(fit: Fit, x, y, weight) -> Fit:
     """The fit, or an error that says which value of x is not finite, where that is known."""
-    if not _checks.is_traced(fit) and np.any(fit.report.status == Status.NONFINITE_INPUT):
+    if _checks.is_traced(fit):
+        return fit
+    if np.any(fit.report.status == Status.NONFINITE_INPUT):
         _checks.examples(x, y, weight, "real")
+    dtype = fit.params.b.dtype
+    if dtype.itemsize < 4 and any(np.isinf(leaf).any() for leaf in fit.params):
+        raise ValueError(
+            f"the parameters of this fit are larger than {float(jnp.finfo(dtype).max):g}, the "
+            f"largest {dtype}, which is the dtype of x. Pass x.astype(np.float32)."
+        )
     return fit
 
 

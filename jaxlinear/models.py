@@ -62,6 +62,7 @@ def predict(params: Linear, x) -> Float[Array, "n *outputs"]:
     >>> predict(zeros(784, 10), jnp.ones((5, 784))).shape
     (5, 10)
     """
+    params = Linear(*(_checks.numeric(leaf, "params") for leaf in params))
     x = _checks.finite(x, width=params.w.shape[-1])
     return jax.vmap(affine, (None, 0))(params, x)
 

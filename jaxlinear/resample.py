@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxlinear import _checks
+from jaxlinear import _arrays, _checks, _digits
 from jaxlinear.data.batching import permutation
 from jaxlinear.types import Batch
 
@@ -34,13 +34,15 @@ def stratified_k_fold(
 
     ``y`` (n,) are integer labels. scikit-learn's ``RepeatedStratifiedKFold``.
     """
-    y = jnp.asarray(_checks.numeric(y, "y"))
+    y = _checks.numeric(y, "y")
     if y.ndim != 1 or not (jnp.issubdtype(y.dtype, jnp.integer) or y.dtype == bool):
         raise ValueError(
             f"y has shape {y.shape} and dtype {y.dtype}; expected integer labels (n,). Bin "
             "numbers first, for example with jnp.digitize."
         )
-    return _repeated(key, y, folds, repeats)
+    if not _checks.is_traced(y):
+        y = np.unique(np.asarray(y), return_inverse=True)[1]  # 2**32 is 0 in 32 bits
+    return _repeated(key, jnp.asarray(y), folds, repeats)
 
 
 def _repeated(key, y, folds: int, repeats: int):
@@ -144,9 +146,10 @@ def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
      [1. 0.]]
     """
     names, group = _groups(groups)
-    arrays = [np.asarray(x), np.asarray(y)]
-    arrays.append(np.ones(len(group), np.float32) if weight is None else np.asarray(weight))
-    for name, array in zip(("x", "y", "weight"), arrays, strict=True):
+    weight = np.ones(len(group), np.float32) if weight is None else weight
+    given = {"x": x, "y": y, "weight": weight}
+    given = {name: np.asarray(_arrays.numeric(value, name)) for name, value in given.items()}
+    for name, array in given.items():
         if array.shape[:1] != group.shape:
             raise ValueError(
                 f"{name} has shape {array.shape} and groups {group.shape}; expected as many rows."
@@ -158,16 +161,36 @@ def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
     def padded(rows):
         room = np.zeros((len(names), sizes.max(), *rows.shape[1:]), rows.dtype)
         room[group[order], place] = rows[order]
-        return jnp.asarray(room)
+        return room
 
-    return names, Batch(*map(padded, arrays))
+    room = {name: padded(rows) for name, rows in given.items()}
+    for name in ("x", "y"):
+        _require_digits(names, name, room[name], room["weight"])
+    return names, Batch(*(_digits.cast(rows, jnp.result_type(rows)) for rows in room.values()))
+
+
+def _require_digits(names, name: str, rows: np.ndarray, weight: np.ndarray) -> None:
+    """Every group is a fit of its own, whose columns must keep their digits."""
+    dtype = jnp.result_type(rows)
+    if not jnp.issubdtype(dtype, jnp.floating) or not _digits.narrows(rows.dtype, dtype):
+        _digits.stored(rows, name)
+        return
+    rows = np.moveaxis(rows.reshape(*weight.shape, -1), 1, 0)
+    there = np.broadcast_to((weight != 0).T[..., None], rows.shape)
+
+    def where(column):
+        of_group, of_row = divmod(column, rows.shape[2])
+        return f"{name}[:, {of_row}] of the group {names[of_group]!r}"
+
+    columns, there = (each.reshape(len(rows), -1) for each in (rows, there))
+    _digits.require_columns(columns, there, dtype, where)
 
 
 def _groups(groups) -> tuple[np.ndarray, np.ndarray]:
     """The names, and the number of the name of every example."""
     if _checks.is_traced(groups):
         raise TypeError("groups is traced; expected concrete names: their number is a shape.")
-    groups = np.asarray(groups)
+    groups = np.asarray(_arrays.read(groups, "groups"))
     if groups.ndim != 1 or not len(groups):
         raise ValueError(f"groups has shape {groups.shape}; expected (n,), a name per example.")
     return np.unique(groups, return_inverse=True)

@@ -67,14 +67,17 @@ def linear_probe(
     >>> print(probe.scores.shape, probe.l2.shape)
     (3,) ()
     """
-    held_out = _rows(held_out, len(np.shape(x)) and np.shape(x)[0])
+    (x, y, weight), *_ = _checks.examples(
+        x, y, weight, losses.target_of(loss), outputs=outputs, look=False
+    )
+    held_out = _rows(held_out, len(x))
     total = _ones_or(weight, len(held_out))
     fitted = jnp.where(held_out, 0, total)
     if l2s is None:
         l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
     options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
     path = glm_path(loss, x, y, l2s, weight=fitted, **options)
-    l2s = jnp.asarray(l2s, path.params.w.dtype)
+    l2s = jnp.asarray(_checks.numbers(l2s, "l2s", path.report.objective.dtype))
     error = _error_of(loss) if error is None else error
     scores = _scores(error, path.report.status.ndim == 2, path.params, x, y, total - fitted)
     l2, start = _chosen(scores, l2s, (l2s, path.params))
@@ -123,12 +126,15 @@ def glm_cv(
     >>> print(chosen.scores.shape, chosen.l2.shape)
     (3,) ()
     """
-    folds = _folds(folds, len(np.shape(x)) and np.shape(x)[0])
+    (x, y, weight), *_ = _checks.examples(
+        x, y, weight, losses.target_of(loss), outputs=outputs, look=False
+    )
+    folds = _folds(folds, len(x))
     path = glm_path(
         loss, x, y, l2s, outputs=outputs, weight=weight, intercept=intercept, tol=tol,
         max_steps=max_steps,
     )  # fmt: skip
-    l2s = jnp.asarray(l2s, path.params.w.dtype)
+    l2s = jnp.asarray(_checks.numbers(l2s, "l2s", path.report.objective.dtype))
     error = _error_of(loss) if error is None else error
     static = loss, error, bool(intercept), max_steps
     scores = _fold_scores(static, path, x, y, l2s, _ones_or(weight, len(x)), folds, tol)

@@ -42,6 +42,7 @@ def over_models(mesh: Mesh, hypers: PyTree) -> PyTree:
 
 def over_examples(mesh: Mesh, batch: Batch) -> Batch:
     """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
+    batch = _checks.stored(batch)
     parts, n = mesh.shape[EXAMPLES], len(batch.x)
     if n % parts:
         batch = resample.pad(batch, -(-n // parts) * parts)

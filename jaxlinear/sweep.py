@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float, PyTree
 
-from jaxlinear import _checks
+from jaxlinear import _arrays, _checks
 
 
 def grid(**values: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def grid(**values: Any) -> dict[str, Any]:
     stacks = {
         name: np.asarray(value)
         if isinstance(value, list | tuple | range) and not hasattr(value, "_fields")
-        else value
+        else _read(value, name)
         for name, value in values.items()
     }
     lengths = [_models(stack, name) for name, stack in stacks.items()]
@@ -72,6 +72,7 @@ def sweep(
     >>> print(doubled)
     [2. 4. 6.]
     """
+    hypers = _read(hypers, "hypers")
     models = _models(hypers, "hypers")
     size = models if chunk in (None, "auto") else min(models, _checks.count(chunk, "chunk"))
     if _checks.is_traced(hypers):
@@ -181,6 +182,11 @@ def _free_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
     except (AttributeError, OSError, ValueError):  # not on every system
         return None
+
+
+def _read(stack: PyTree, name: str) -> PyTree:
+    """The stack with arrays for what other libraries have made."""
+    return jax.tree.map(lambda leaf: _arrays.read(leaf, name), stack)
 
 
 def _models(stack: PyTree, name: str) -> int:

@@ -148,7 +148,7 @@ MISTAKES = {
     "no repeat": (lambda: resample.k_fold(KEY, 3, 2, repeats=0), r"repeats is 0; expected a whole"),
     "targets that are no labels": (
         lambda: resample.stratified_k_fold(KEY, np.ones(3), 2),
-        r"y has shape \(3,\) and dtype float32; expected integer labels",
+        r"y has shape \(3,\) and dtype float64; expected integer labels",
     ),
     "one group": (lambda: resample.leave_one_group_out([1, 1]), r"groups holds 1 group"),
     "rows without a group": (

@@ -141,8 +141,8 @@ def batches(
     >>> [len(part.x) for part in batches(jax.random.key(0), batch, 4)]
     [4, 4, 2]
     """
+    batch = jax.tree.map(jnp.asarray, _checks.stored(batch))
     n = len(batch.x)
     size = min(_checks.count(size, "size"), n)
-    batch = jax.tree.map(jnp.asarray, batch)
     order = epoch_order(key, n, size, drop_last=drop_last)
     return (_take(batch, order[i : i + size]) for i in range(0, len(order), size))
