@@ -36,10 +36,10 @@ def read(value, name: str):
     if isinstance(value, jax.Array):
         return value
     _require_dense(value, name)
-    if np.ma.is_masked(value):
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(
-            f"{name} has masked entries; expected a number in each. Fill them in by "
-            f"{name}.filled(…), or give such rows weight 0."
+            f"{name} has masked entries; expected a number in each. Pass {name}.filled(0), with "
+            "weight 0 for such rows."
         )
     if is_traced(value):
         return jnp.asarray(value)  # a list of traced numbers
@@ -64,8 +64,7 @@ def _converted(value, name: str):
         except _UNREADABLE as error:
             errors.append(error)
     raise TypeError(
-        f"{name} is a {type(value).__name__} that cannot be read as an array: {errors[0]} Expected "
-        "an array of numbers, or what np.asarray makes one of."
+        f"{name} is a {type(value).__name__} that cannot be read as numbers: {errors[0]}"
     ) from errors[0]
 
 
@@ -84,11 +83,9 @@ def _require_dense(value, name: str) -> None:
 
 
 def _is_real(dtype) -> bool:
-    if dtype == np.bool_:
-        return True
-    time = getattr(dtype, "kind", "") in ("m", "M")  # to NumPy a duration is an integer
-    complex_number = jnp.issubdtype(dtype, jnp.complexfloating)
-    return jnp.issubdtype(dtype, jnp.number) and not complex_number and not time
+    if dtype == np.bool_ or jnp.issubdtype(dtype, jnp.integer):
+        return dtype.kind != "m"  # to NumPy a duration is an integer
+    return jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize > 1  # JAX widens no smaller one
 
 
 def _from_columns(table, name: str):

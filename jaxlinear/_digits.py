@@ -163,8 +163,8 @@ def _refusal(entries, where: str, dtype) -> str:
     wider = "" if dtype == np.float64 else f", or pass float64 inside {_X64}"
     return (
         f"{where} runs from {low} to {high}, which {jnp.dtype(dtype)} holds in steps of {step:g}: "
-        f"its digits would be lost. Subtract an origin first, as in {where} - {where}.min()"
-        f"{wider}. Where those digits do not matter, round to {jnp.dtype(dtype)} yourself, by astype."
+        f"its digits would be lost. Subtract an origin first, such as its least number{wider}. "
+        f"Where they do not matter, round to {jnp.dtype(dtype)} yourself, by astype."
     )
 
 

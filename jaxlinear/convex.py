@@ -164,7 +164,8 @@ def glm(
 
     Raises:
       ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
-      range, NaN or inf, negative weights.
+      range, NaN or inf, negative weights, digits that the dtype cannot hold (see
+      ``least_squares``).
 
     Derivatives of the parameters with respect to x, y, offset, weight and l2, of any order, are
     those of the optimum. Where it is not unique (l2 = 0 and dependent columns) it is one of

@@ -34,7 +34,8 @@ def least_squares(x, y, *, weight=None, intercept: bool = True, refine: bool = T
     precision (Björck, *Numerical Methods for Least Squares Problems*, 1996, 2.9; d2l 3.1.1.4).
 
     Args:
-      x: (n, d), floating; or uint8, which is scaled to [0, 1].
+      x: (n, d), floating; or uint8, which is scaled to [0, 1]; or other integers. Any array: of
+        NumPy, JAX, torch, pandas, polars, whatever has ``__array__`` or ``__dlpack__``.
       y: (n,), or (n, k) for k targets, which share one factorisation.
       weight: (n,) ≥ 0; 0 leaves an example out.
       intercept: fit b, which is never penalised; else b is 0.
@@ -48,7 +49,9 @@ def least_squares(x, y, *, weight=None, intercept: bool = True, refine: bool = T
       ``jit`` and ``vmap``, NONFINITE_INPUT.
 
     Raises:
-      ValueError or TypeError for shapes, dtypes, NaN or inf, negative weights.
+      ValueError or TypeError for shapes, dtypes, sparse x, NaN or inf, negative weights, and for
+      float64 or integers that float32 cannot tell apart, as seconds since 1970: subtract an
+      origin, or keep float64 inside ``jax.enable_x64(True)``.
 
     scikit-learn's ``LinearRegression``, ``numpy.linalg.lstsq`` with a column of ones,
     ``torch.linalg.lstsq``. Under ``jax.vmap`` thousands of problems are one program. Derivatives

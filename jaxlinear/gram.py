@@ -46,7 +46,8 @@ def of(x, y, weight=None) -> Gram:
     ``weight`` is (n,), or (n, k) where every target has its own. A NaN in y means that this
     target is missing for this example, which has then weight 0; for y (n, k) this gives every
     target a Gram of its own. (Under ``jit`` NaNs are not seen: pass
-    ``weight=~jnp.isnan(y)`` there.)
+    ``weight=~jnp.isnan(y)`` there.) Digits that float32 cannot hold are refused, as in
+    ``least_squares``; for chunks, subtract the same origin from all.
 
     >>> x, y = jnp.eye(3), jnp.array([1.0, 2.0, 3.0])
     >>> halves = of(x[:2], y[:2]), of(x[2:], y[2:])

@@ -54,8 +54,7 @@ def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = Tru
             f"x has shape {batch.x.shape} and {n} examples of weight > 0; expected more examples "
             f"than the {d + intercept} coefficients."
         )
-    if params.w.shape != (*outputs, d):
-        raise ValueError(f"params have w {params.w.shape}; expected {(*outputs, d)}.")
+    params = _checks.parameters(params, "params", outputs, batch.x)
     return jax.lax.stop_gradient(_of(batch, params, intercept=bool(intercept)))
 
 

@@ -82,7 +82,8 @@ def sgd_fit(
 
     Raises:
       ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
-      range, NaN or inf, negative weights.
+      range, NaN or inf, negative weights, digits that the dtype cannot hold (see
+      ``least_squares``).
 
     scikit-learn's ``SGDClassifier`` and ``SGDRegressor`` (minibatches of one; alpha = l2); a loop
     over torch's ``DataLoader`` with ``SGD(weight_decay=l2)`` on w alone. d2l 3.4 and 4.4.

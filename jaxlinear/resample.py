@@ -180,7 +180,7 @@ def _require_digits(names, name: str, rows: np.ndarray, weight: np.ndarray) -> N
 
     def where(column):
         of_group, of_row = divmod(column, rows.shape[2])
-        return f"{name}[:, {of_row}] of the group {names[of_group]!r}"
+        return f"{name}[:, {of_row}] of the group {names[of_group]}"
 
     columns, there = (each.reshape(len(rows), -1) for each in (rows, there))
     _digits.require_columns(columns, there, dtype, where)

@@ -70,7 +70,7 @@ def linear_probe(
     (x, y, weight), *_ = _checks.examples(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
-    held_out = _rows(held_out, len(x))
+    held_out = _rows(held_out, len(np.shape(x)) and np.shape(x)[0])
     total = _ones_or(weight, len(held_out))
     fitted = jnp.where(held_out, 0, total)
     if l2s is None:
@@ -129,7 +129,7 @@ def glm_cv(
     (x, y, weight), *_ = _checks.examples(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
-    folds = _folds(folds, len(x))
+    folds = _folds(folds, len(np.shape(x)) and np.shape(x)[0])
     path = glm_path(
         loss, x, y, l2s, outputs=outputs, weight=weight, intercept=intercept, tol=tol,
         max_steps=max_steps,

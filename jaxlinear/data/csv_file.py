@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from jaxlinear import _digits
-
 
 class Columns(NamedTuple):
     """The features x, float32 (n, d), their names, and the target y (n,): numbers or text."""
@@ -38,7 +36,7 @@ def read(path: Path, target: str | None) -> Columns:
         raise ValueError(f"{path} has a header but no rows, expected one example per row.")
     features = tuple(name for name in header if name != target)
     y = _target(table[target], f"{path}: column {target!r}")
-    return Columns(_matrix(table, features, path, fitted=True), features, y)
+    return Columns(_matrix(table, features, path), features, y)
 
 
 def read_features(path: Path, features: tuple[str, ...]) -> np.ndarray:
@@ -52,13 +50,13 @@ def read_features(path: Path, features: tuple[str, ...]) -> np.ndarray:
         )
     if table.num_rows == 0:
         raise ValueError(f"{path} has a header but no rows, expected one example per row.")
-    return _matrix(table, features, path, fitted=False)
+    return _matrix(table, features, path)
 
 
-def _matrix(table: pa.Table, features: tuple[str, ...], path: Path, fitted: bool) -> np.ndarray:
+def _matrix(table: pa.Table, features: tuple[str, ...], path: Path) -> np.ndarray:
     x = np.empty((table.num_rows, len(features)), np.float32)
     for index, name in enumerate(features):
-        x[:, index] = _numbers(table[name], f"{path}: column {name!r}", fitted)
+        x[:, index] = _numbers(table[name], f"{path}: column {name!r}")
     return x
 
 
@@ -78,11 +76,8 @@ def _parse(path: Path) -> tuple[pa.Table, list[str]]:
         ) from error
 
 
-def _numbers(column: pa.ChunkedArray, where: str, fitted: bool) -> np.ndarray:
-    """A column as float32, or ValueError at its first entry that is missing or no number.
-
-    Of a column that is ``fitted`` float32 must hold the digits; of a few rows none can tell.
-    """
+def _numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
+    """A column as float32, or ValueError at its first entry that is missing or no number."""
     if pa.types.is_string(column.type):
         values = column.to_pylist()
         row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
@@ -94,7 +89,8 @@ def _numbers(column: pa.ChunkedArray, where: str, fitted: bool) -> np.ndarray:
     if not _is_numeric(column.type) and column.type != pa.null():
         raise ValueError(f"{where} holds {column.type}, expected numbers; convert or leave it out.")
     _require_present(column, where)
-    return _float32(column.to_numpy(), where, fitted)
+    with np.errstate(over="ignore"):  # an overflow is reported as inf, with its row
+        return _finite(column.to_numpy().astype(np.float32), where)
 
 
 def _target(column: pa.ChunkedArray, where: str) -> np.ndarray:
@@ -104,14 +100,7 @@ def _target(column: pa.ChunkedArray, where: str) -> np.ndarray:
     if not _is_numeric(column.type):
         raise ValueError(f"{where} holds {column.type}, expected numbers, text or true/false.")
     y = column.to_numpy()
-    return _float32(y, where, fitted=True) if y.dtype.kind == "f" else y
-
-
-def _float32(values: np.ndarray, where: str, fitted: bool) -> np.ndarray:
-    if fitted:
-        _digits.require(values, where, np.float32)
-    with np.errstate(over="ignore"):  # an overflow is reported as inf, with its row
-        return _finite(values.astype(np.float32), where)
+    return _finite(y.astype(np.float32), where) if y.dtype.kind == "f" else y
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlinear import _digits
 from jaxlinear.types import Batch
 
 
@@ -71,7 +70,7 @@ def _load_npz(path: Path, target: str | None) -> Table:
     if "x_test" not in arrays:
         return Table(batch, None, names, ())
     y_test, _ = _encode(arrays["y_test"], f"{path}: y_test", names)
-    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test", fitted=False)
+    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test")
     for name, got, expected in (("x", test.x, batch.x), ("y", test.y, batch.y)):
         if got.shape[1:] != expected.shape[1:]:
             raise ValueError(
@@ -102,17 +101,9 @@ def _load_csv(path: Path, target: str | None) -> Table:
 
 
 def _batch(
-    x: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    where: str,
-    suffix: str,
-    fitted: bool = True,
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, where: str, suffix: str
 ) -> Batch:
-    """Check that the arrays are numbers, finite, and fit each other; ``where`` begins a message.
-
-    Integers that are ``fitted`` must keep their digits in float32; of a few rows none can tell.
-    """
+    """Check that the arrays are numbers, finite, and fit each other; ``where`` begins a message."""
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(
             f"{where}got x{suffix} of shape {x.shape}, expected (examples, features), at least one "
@@ -121,8 +112,6 @@ def _batch(
     if x.dtype.kind not in "buif":
         raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
     if x.dtype.kind != "f" and x.dtype != np.uint8:
-        if fitted:
-            _digits.require(x, f"{where}x{suffix}", np.float32, weight)
         x = x.astype(np.float32)
     _require_finite(x, f"{where}x{suffix}")
     if len(y) != len(x):
@@ -241,4 +230,4 @@ def load_features(path: str | os.PathLike, features: tuple[str, ...] = ()) -> np
         if "x" not in arrays:
             raise ValueError(f"{path}: got the arrays {sorted(arrays)}, expected x.")
         arrays = arrays["x"]
-    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "", fitted=False).x
+    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "").x
