@@ -54,7 +54,9 @@ def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = Tru
             f"x has shape {batch.x.shape} and {n} examples of weight > 0; expected more examples "
             f"than the {d + intercept} coefficients."
         )
-    params = _checks.parameters(params, "params", outputs, batch.x)
+    params = Linear(*(_checks.numeric(leaf, "params") for leaf in params))
+    if params.w.shape != (*outputs, d):
+        raise ValueError(f"params have w {params.w.shape}; expected {(*outputs, d)}.")
     return jax.lax.stop_gradient(_of(batch, params, intercept=bool(intercept)))
 
 
