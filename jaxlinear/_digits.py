@@ -72,7 +72,7 @@ def stored(array, name: str, weight=None):
 
 def narrows(source, dtype) -> bool:
     """Whether ``dtype`` has fewer digits than ``source``."""
-    if source == np.bool_:
+    if source in (dtype, np.bool_):  # bytes stay bytes
         return False
     if jnp.issubdtype(source, jnp.floating):
         return jnp.finfo(source).nmant > jnp.finfo(dtype).nmant

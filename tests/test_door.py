@@ -283,6 +283,12 @@ def test_what_float32_can_tell_apart_is_kept(kind):
     np.testing.assert_array_equal(jl.gram.of(x, Y).mean_y, jl.gram.of(X, Y).mean_y)
 
 
+def test_bytes_stay_bytes():
+    x = RNG.integers(0, 256, (N, 2)).astype(np.uint8)
+    got = jl.least_squares(x, Y).params
+    np.testing.assert_allclose(got.w, jl.least_squares(x / 255, Y).params.w, rtol=1e-4)
+
+
 def test_float64_keeps_seconds(x64):
     seconds = SECONDS.astype(float)
     fit = jl.least_squares(seconds[:, None], 0.5 * (seconds - seconds[0]) + 3)
