@@ -13,7 +13,11 @@ from jaxlinear.types import Batch, Rows
 
 
 def mean_loss(
-    loss: Callable, model: Callable = affine, penalty: Callable = penalties.l2
+    loss: Callable,
+    model: Callable = affine,
+    penalty: Callable = penalties.l2,
+    *,
+    minibatch: bool = False,
 ) -> Callable:
     """Make ``objective(params, batch, l2=0.)``: Σ_i w_i loss(o_i, y_i) / Σ_i w_i + l2/2 ‖w‖².
 
@@ -21,6 +25,11 @@ def mean_loss(
     is absent, in the value and in every gradient; the derivative in its weight says what it would
     change, and is 0 where it holds no number. A batch with no example has the penalty as its
     objective. Models that share x and differ in weights, as folds do, copy nothing of x.
+
+    ``minibatch=True`` is for a part of the data whose weights are relative to their mean over all
+    of it, as ``weight / weight.mean()``: it divides by the m examples of the minibatch instead,
+    as an estimate without bias of the objective of all. Divided by their own sum the weights of a
+    minibatch would do less the smaller it is, and in one of a single example nothing.
 
     >>> from jaxlinear import losses, zeros
     >>> objective = mean_loss(losses.softmax_cross_entropy)
@@ -33,7 +42,7 @@ def mean_loss(
         x, y, weight = readable(batch)
         outputs = jax.vmap(model, (None, 0))(params, x)
         each, weight = each_loss(loss, outputs, y, weight)
-        return weighted_mean(each, weight) + penalty(params.w, l2)
+        return _mean(minibatch)(each, weight) + penalty(params.w, l2)
 
     return objective
 
@@ -153,6 +162,28 @@ def each_loss(loss: Callable, outputs, y, weight):
         return where_present(~lost, rows, jnp.where(jnp.isfinite(largest), largest, 0))
 
     return each(*jax.tree.map(fill, (outputs, y))), jnp.where(lost, 0, weight)
+
+
+
+def _mean(minibatch: bool) -> Callable:
+    return estimated_mean if minibatch else weighted_mean
+
+
+def estimated_mean(values, weight=None):
+    """Σ_i w_i v_i / m: of m examples, drawn from data over which the weights have mean 1."""
+    if weight is None:
+        return jnp.mean(values, axis=0)
+    weighted = jnp.tensordot(weight, values.astype(weight.dtype), axes=1)
+    return (weighted / len(values)).astype(values.dtype)
+
+
+def of_mean_one(weight):
+    """The weights over their mean, in whatever unit they come; 0 where all are 0."""
+    if weight is None:
+        return None
+    weight = relative(weight)
+    mean = jnp.mean(weight)
+    return weight / jnp.where(mean == 0, 1, mean)
 
 
 def where_present(weight, rows, otherwise=0):

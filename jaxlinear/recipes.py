@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from jaxlinear import _checks, losses, models, progress, sharding, train
 from jaxlinear.metrics import mean
-from jaxlinear.objective import mean_loss
+from jaxlinear.objective import mean_loss, of_mean_one
 from jaxlinear.sgd import sgd
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
@@ -47,6 +47,12 @@ def sgd_fit(
     init, key, patience) are traced: changing them compiles nothing, and ``jax.vmap`` over them
     trains many models at once, which share one order of the data where they share the key.
 
+    A step follows the gradient of Σ_i w_i loss_i / (m w̄) + l2/2 ‖w‖², with the m examples of its
+    minibatch and w̄ = Σ w / n, the mean weight of all n: an estimate without bias of the gradient
+    of the objective, for minibatches of any size. An example of weight 3 w̄ takes steps of three
+    times the length, so that lr has to suit the largest weight; a minibatch of weight 0 moves
+    nothing but what the penalty and the momentum do.
+
     Args:
       loss: ``loss(o, y)`` of one example, from ``losses`` or your own.
       x: (n, d), floating; or uint8, which is scaled to [0, 1] inside the compiled step.
@@ -63,7 +69,7 @@ def sgd_fit(
         ``optax.adam``, which keeps lr traced; or a finished optax optimizer, which has its own
         rate. (``optax.lbfgs`` needs more than minibatch gradients and does not fit here.)
       outputs: the number of outputs k, where y does not tell it.
-      weight: (n,) ≥ 0; 0 leaves an example out.
+      weight: (n,) ≥ 0, in any unit; 0 leaves an example out.
       validation: a batch whose metrics ``Fit.validation`` holds for every epoch: "loss" (the
         mean loss without penalty) and those of ``metrics``.
       metrics: name -> ``metric(o, y, weight)``, as in ``jaxlinear.metrics``.
@@ -155,11 +161,11 @@ def _sgd_fit(
     batch, validation, params, state, steps, key, lr, l2, momentum, patience, sound, listener,
     *, loss, optimizer, size, epochs, drop_last, shards, metrics,
 ):  # fmt: skip
-    objective = mean_loss(loss)
+    batch = batch._replace(weight=of_mean_one(batch.weight))
     # Bad data end in no number, and not in a wrong one.
     params = jax.tree.map(lambda leaf: jnp.where(sound, leaf, jnp.nan), params)
     optimizer = _bind(optimizer, lr, momentum)
-    update = train.step(objective, optimizer)
+    update = train.step(mean_loss(loss, minibatch=True), optimizer)
     model = train.Model(params, _resume(optimizer, params, state), steps)
 
     def evaluate(params):
@@ -180,6 +186,7 @@ def _sgd_fit(
         patience=patience,
         listener=listener,
     )
+    objective = mean_loss(loss)
     value, gradient = train.full_gradient(objective, model.params, batch, l2, shards=shards)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
     stopped = False if watch is None else watch.waited >= patience

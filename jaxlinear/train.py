@@ -39,7 +39,12 @@ class Patience(NamedTuple):
 
 
 def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callable:
-    """Make ``(params, state, batch, l2=0.) -> (params, state, value)``: one minibatch update."""
+    """Make ``(params, state, batch, l2=0.) -> (params, state, value)``: one minibatch update.
+
+    In a loop over minibatches with weights, let these have mean 1 over all data, and the objective
+    be ``mean_loss(loss, minibatch=True)``: then the loop is ``sgd_fit``, and ends at the optimum
+    of the weighted objective for every size.
+    """
 
     def update(params, state, batch: Batch, l2=0.0):
         value, gradient = jax.value_and_grad(objective)(params, batch, l2)
@@ -52,15 +57,15 @@ def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callab
 def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, "*shards m"], size: int):
     """Scan ``visit(carry, minibatch) -> carry, value`` over ``batch[order]``, ``size`` at a time.
 
-    Returns the carry and the mean of the values, each weighed by the examples behind it. A ragged
-    last minibatch keeps a shape of its own: padding it would put weights into every step.
+    Returns the carry and the mean of the values, each weighed by the number of its examples. A
+    ragged last minibatch keeps a shape of its own: padding it would put weights into every step.
     """
 
     def visit_one(carry, index):
         minibatch = batching.take(batch, index)
         carry, value = visit(carry, minibatch)
         value = value.astype(jnp.promote_types(value.dtype, jnp.float32))
-        return carry, (value, _total_weight(minibatch).astype(value.dtype))
+        return carry, (value, jnp.asarray(len(minibatch.x), value.dtype))
 
     full, ragged = batching.in_batches(order, size)
     carry, means = jax.lax.scan(visit_one, carry, full)

@@ -137,6 +137,78 @@ def test_every_epoch_has_a_fresh_order_of_the_examples():
     np.testing.assert_allclose(first.params.w, w, atol=1e-5)
 
 
+# Weights
+
+WEIGHT = np.where(np.arange(N) % 5, 1.0, 4.0).astype(np.float32)
+WEIGHT[[3, 4, 40]] = 0
+
+
+def weighted(weight=WEIGHT, **options):
+    y = np.where(WEIGHT > 2, Y + 3, Y)  # so that the weights make a difference
+    x = np.where(WEIGHT[:, None] == 0, np.nan, X)
+    options = {"lr": 1.0, "l2": 0.1, "epochs": 300, "key": KEY} | options
+    return x, y, jl.sgd_fit(SQUARED, x, y, weight=weight, **options)
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, N])  # of which 4 and 8 leave a ragged one
+def test_sgd_ends_at_the_weighted_optimum(size):
+    """Whatever the size of a minibatch, and in whatever unit the weights come."""
+    rates = optax.cosine_decay_schedule(min(0.02 * size, 0.3), 300 * -(-N // size))
+    fits = [
+        weighted(WEIGHT * np.float32(unit), batch_size=size, optimizer=optax.sgd(rates))
+        for unit in (1, 1e30, 1e-30)
+    ]
+    x, y, fit = fits[0]
+    present = WEIGHT > 0
+    w, b = oracles.ridge(x[present], y[present], 0.1, WEIGHT[present])
+    tolerance = 0.02 if size < N else 1e-4
+    np.testing.assert_allclose(fit.params.w, w, atol=tolerance)
+    np.testing.assert_allclose(fit.params.b, b, atol=tolerance)
+    for _, _, other in fits[1:]:
+        assert_close(other.params, fit.params, 1e-4)
+        assert_close(other.report, fit.report, 1e-4)
+
+
+def test_a_step_is_an_estimate_without_bias():
+    """Steps so short that the parameters stay where they are sum up to the gradient of all."""
+    x, y, fit = weighted(batch_size=1, lr=1e-4, l2=0.0, epochs=1)
+    gradient = jax.grad(jl.mean_loss(SQUARED))(jl.zeros(D), jl.Batch(x, y, WEIGHT))
+    total = jax.tree.map(lambda g: -1e-4 * N * g, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0.02), fit.params, total)
+    expected = np.average(np.square(y) / 2, weights=WEIGHT)
+    assert float(fit.history[0]) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_loop_of_the_chapter_is_the_same_run_with_weights():
+    batch = jl.Batch(jnp.asarray(X), jnp.asarray(LABELS), WEIGHT / WEIGHT.mean())
+    optimizer = jl.sgd(0.1, 0.5)
+    step = jax.jit(jl.train.step(jl.mean_loss(SOFTMAX, minibatch=True), optimizer))
+    params = jl.zeros(D, K)
+    state, values = optimizer.init(params), []
+    for epoch in range(3):
+        for minibatch in jl.data.batches(jax.random.fold_in(KEY, epoch), batch, 8):
+            params, state, value = step(params, state, minibatch, 0.05)
+            values.append(float(value) * len(minibatch.x))
+    fit = jl.sgd_fit(SOFTMAX, X, LABELS, **HYPER, momentum=0.5, l2=0.05, weight=WEIGHT)
+    assert_close(fit.params, params, 1e-6)
+    np.testing.assert_allclose(fit.history, np.reshape(values, (3, -1)).sum(axis=1) / N, rtol=1e-5)
+
+
+def test_minibatches_without_weight_change_nothing():
+    """A loss without a value at 0 stands for what must not be asked of an absent example."""
+
+    def inverse(o, y):
+        return y * o - jnp.log(o)
+
+    x, y = np.ones((6, 1), np.float32), np.float32([2, 2, 2, np.nan, np.nan, np.nan])
+    init = jl.Linear(np.zeros(1, np.float32), np.float32(0.4))
+    fit = jl.sgd_fit(
+        inverse, x, y, weight=np.isfinite(y), key=KEY, lr=0.02, batch_size=1, init=init, epochs=40
+    )
+    o = float(jnp.sum(fit.params.w) + fit.params.b)
+    assert o == pytest.approx(0.5, abs=1e-3) and np.isfinite(fit.report.objective)
+
+
 # Resuming and stopping
 
 
