@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxlinear import _checks, exact, gram, leave_one_out, spectral
+from jaxlinear import _checks, exact, gram, leave_one_out, resample, spectral
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.gram import Gram
@@ -48,11 +48,13 @@ def ridge_cv(
 
     Args:
       x, y, weight, intercept: as in ``ridge``.
-      l2s: the candidates; of equal scores the first wins.
+      l2s: the candidates; of equal scores the strongest penalty wins.
       folds: None leaves out one example at a time, by e_i = r_i / (1 − h_i) with residual r and
         leverage h, at the penalty l2 Σ w of all examples (Allen, 1974). A number k takes k blocks
-        of consecutive rows (shuffle rows whose order means something), an array (n,) the fold of
-        every row; l2 is then relative to the weight of the rows that are fitted, as in ``ridge``.
+        of consecutive rows (shuffle rows whose order means something), an array (n,) of whole
+        numbers or words the fold of every row, one (f, n) the weights of the rows in every fold,
+        as ``resample`` makes them, whose zeros are held out; l2 is then relative to the weight of
+        the rows that are fitted, as in ``ridge``.
       per_target: choose an l2 for each of k targets instead of one for all by the mean score.
       generalized: with folds=None, the mean leverage in the place of each: generalized
         cross-validation (Golub, Heath and Wahba, 1979).
@@ -61,8 +63,8 @@ def ridge_cv(
       ``CrossValidation(fit, l2, scores)``: a fit that is refined where x is tall, as that of
       ``least_squares`` is; scores of the error (o − y)², NaN where the dtype
       cannot tell it: of an example that alone determines a coefficient, at a small l2.
-      ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number, and the first of
-      l2s is taken. The scores are differentiable in l2s and in the data, so that l2 can also be
+      ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number, and the largest
+      of l2s is taken. The scores are differentiable in l2s and in the data, so that l2 can also be
       found by gradient descent.
 
     scikit-learn's ``RidgeCV(alphas=l2s * n, alpha_per_target=per_target)``, and ``GridSearchCV``
@@ -79,21 +81,25 @@ def ridge_cv(
         raise ValueError("per_target needs y (n, k); got y (n,). Leave it out.")
     if generalized and folds is not None:
         raise ValueError("generalized is for folds=None: it leaves out single examples.")
-    blocks = None
-    if folds is not None and np.ndim(folds) == 0:
-        blocks, folds = _number_of_folds(folds, len(batch.x)), None
-    rows = None if folds is None else _rows_of_folds(folds, len(batch.x))
-    options = _Options(bool(intercept), bool(per_target), bool(generalized), blocks)
+    blocks, rows, apart = None, None, True
+    if folds is not None and not _checks.is_traced(folds) and np.ndim(folds) == 0:
+        blocks = resample.number_of_folds(folds, len(batch.x))
+    elif folds is not None:
+        rows, apart = _rows_of_folds(folds, len(batch.x))
+    options = _Options(bool(intercept), bool(per_target), bool(generalized), blocks, apart)
     result = _ridge_cv(options, batch, rows, l2s, sound)
     exact.located(result.fit, x, y, weight)
     return result
 
 
 class _Options(NamedTuple):
+    """What is known before tracing; ``apart``: every row is held out once, and else counts as 1."""
+
     intercept: bool
     per_target: bool
     generalized: bool
     blocks: int | None
+    apart: bool
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -111,35 +117,43 @@ def _ridge_cv(options: _Options, batch: Batch, folds, l2s, sound) -> CrossValida
         scores = _by_fold(options, rows, folds, penalties)
     together = scores.ndim == 1 or options.per_target
     compared = scores if together else jnp.mean(scores, axis=1)
-    compared = jnp.where(jnp.isnan(compared), jnp.inf, compared)  # argmin takes NaN for the least
-    l2 = l2s[jnp.argmin(compared, axis=0)]
+    place, blind = least(compared, l2s)
+    l2 = l2s[place]
     fit = exact.fit_examples(rows, l2, options.intercept, exact.REFINED, decomposition)
-    fit = unless_blind(fit, jnp.any(jnp.isinf(jnp.min(compared, axis=0))))
+    fit = unless_blind(fit, jnp.any(blind))
     scores = scores * rows.units.y * rows.units.y
     return CrossValidation(exact.checked(fit, sound, batch), l2, scores)
 
 
-def unless_blind(fit: Fit, blind) -> Fit:
-    """The fit, which has no good status where no score chose it."""
-    blind = blind & (fit.report.status == Status.CONVERGED)
-    status = jnp.where(blind, jnp.int32(Status.STALLED_AT_PRECISION), fit.report.status)
+def least(scores, l2s):
+    """The place of the least score (m, …), of equal ones that of the strongest penalty; ``blind``.
+
+    A score that is no finite number is never the least; where none is, the choice is blind.
+    """
+    strongest_first = jnp.argsort(-l2s)
+    compared = jnp.where(jnp.isfinite(scores), scores, jnp.inf)[strongest_first]
+    place = strongest_first[jnp.argmin(compared, axis=0)]
+    return place, jnp.isinf(jnp.min(compared, axis=0))
+
+
+def unless_blind(fit: Fit, blind, why=Status.STALLED_AT_PRECISION) -> Fit:
+    """The fit, which has no good status where no score chose it, but that which says why."""
+    why = jnp.where(exact.usable(why), Status.STALLED_AT_PRECISION, why)
+    why = jnp.asarray(why, fit.report.status.dtype)
+    status = jnp.where(blind & exact.usable(fit.report.status), why, fit.report.status)
     return fit._replace(report=fit.report._replace(status=status))
 
 
 class _Folds(NamedTuple):
-    """The rows of every fold (folds, m) and of all others; ``…_inside`` is 0 for padding."""
+    """The rows of every fold (folds, m) and of all others; ``…_inside`` are their weights.
+
+    They are those in the fold, 1 for what is held out, and 0 for padding.
+    """
 
     held: Int[Array, "folds m"]
     held_inside: Float[Array, "folds m"]
     others: Int[Array, "folds r"]
     others_inside: Float[Array, "folds r"]
-
-
-def _number_of_folds(folds, n: int) -> int:
-    number = _checks.count(folds, "folds")
-    if not 2 <= number <= n:
-        raise ValueError(f"folds is {number}; expected a number in 2 … {n}, the examples.")
-    return number
 
 
 def _blocks(number: int, n: int) -> _Folds:
@@ -161,28 +175,24 @@ def _blocks(number: int, n: int) -> _Folds:
     )
 
 
-def _rows_of_folds(folds, n: int) -> _Folds:
+def _rows_of_folds(folds, n: int) -> tuple[_Folds, bool]:
+    """The rows, and whether they are ``apart``."""
     if _checks.is_traced(folds):
         raise ValueError("folds is traced; expected a number or an array known before tracing.")
-    names = np.asarray(folds)
-    if (names != names).any():
-        raise ValueError("folds holds NaN; expected the fold of every row.")
-    if names.shape != (n,) or len(np.unique(names)) < 2:
-        raise ValueError(
-            f"folds has shape {names.shape} and {len(np.unique(names))} values; expected "
-            f"({n},), the fold of every row, with two values or more."
-        )
-    held = [np.flatnonzero(names == name) for name in np.unique(names)]
-    others = [np.setdiff1d(np.arange(n), rows, assume_unique=True) for rows in held]
-    return _Folds(*_padded(held), *_padded(others))
+    weights = np.asarray(resample.folds_as_weights(folds, n))
+    out = weights == 0
+    apart = (out.sum(axis=0) == 1).all() and ((weights == 1) | out).all()
+    return _Folds(*_padded(out.astype(np.float32)), *_padded(weights)), bool(apart)
 
 
-def _padded(lists: list) -> tuple:
+def _padded(weights: np.ndarray) -> tuple:
+    """The rows of weight > 0 in every fold, and their weights."""
+    lists = [np.flatnonzero(fold) for fold in weights]
     longest = max(len(rows) for rows in lists)
     index = np.zeros((len(lists), longest), np.int32)
-    inside = np.zeros((len(lists), longest), np.float32)
-    for row, rows in enumerate(lists):
-        index[row, : len(rows)], inside[row, : len(rows)] = rows, 1
+    inside = np.zeros((len(lists), longest), weights.dtype)
+    for fold, rows in enumerate(lists):
+        index[fold, : len(rows)], inside[fold, : len(rows)] = rows, weights[fold, rows]
     return index, inside
 
 
@@ -220,7 +230,7 @@ def _by_fold_jvp(options, primals, tangents):
 
 def _fold_scores(options: _Options, batch: Rows, folds: _Folds, l2s, outputs):
     n, d = batch.x.shape
-    tall = spectral.is_tall(n - folds.held.shape[1], d, options.intercept)
+    from_sums = options.apart and spectral.is_tall(n - folds.held.shape[1], d, options.intercept)
 
     def squares(number, decomposition):
         held = _taken(batch, folds.held[number], folds.held_inside[number])
@@ -231,14 +241,17 @@ def _fold_scores(options: _Options, batch: Rows, folds: _Folds, l2s, outputs):
         def score(argument):
             return matmul(held.weight.astype(y.dtype), jnp.square(y - at(argument)))
 
-        return leave_one_out.mapped(score, (scales, l2s), y.shape[1])
+        total = leave_one_out.mapped(score, (scales, l2s), y.shape[1])
+        weight = jnp.sum(held.weight)
+        nothing = (spectral.weight_of(decomposition) == 0) & (weight > 0)  # was fitted
+        return jnp.where(nothing, jnp.nan, total), weight
 
     def from_others(number):
         others = _taken(batch, folds.others[number], folds.others_inside[number])
         return squares(number, spectral.decompose(others, options.intercept, l2s))
 
     numbers = jnp.arange(len(folds.held))
-    if tall:
+    if from_sums:
         grams = jax.lax.map(
             lambda number: gram.of_batch(
                 _taken(batch, folds.held[number], folds.held_inside[number])
@@ -250,11 +263,11 @@ def _fold_scores(options: _Options, batch: Rows, folds: _Folds, l2s, outputs):
             made = gram.pool(_without(grams, number))
             return squares(number, spectral.primal(made, options.intercept))
 
-        total = jax.lax.map(from_statistics, numbers)
+        total, weight = jax.lax.map(from_statistics, numbers)
     else:
-        total = jax.lax.map(from_others, numbers)
-    weight = n if batch.weight is None else jnp.sum(batch.weight)
-    return (jnp.sum(total, axis=0) / weight).reshape(len(l2s), *batch.y.shape[1:])
+        total, weight = jax.lax.map(from_others, numbers)
+    scores = jnp.sum(total, axis=0) / jnp.sum(weight)
+    return scores.reshape(len(l2s), *batch.y.shape[1:])
 
 
 def _taken(batch: Rows, index, inside) -> Rows:

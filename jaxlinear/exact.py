@@ -6,12 +6,14 @@ iterative refinement with residuals of twice the precision. Derivatives are impl
 """
 
 import functools
+import operator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxlinear import _checks, factor, gram, implicit, residual, spectral
 from jaxlinear.factor import Factor, matmul
@@ -150,6 +152,12 @@ def fit_examples(
         l2 = gram.penalty(l2, rows.units)[:, 0].reshape(jnp.shape(l2))
         fit = spectral.fit(known or spectral.decompose(rows, intercept, l2), l2)
     return gram.from_units(fit, rows.units)
+
+
+def usable(status) -> Bool[ArrayLike, "*models"]:
+    """Whether a fit ended at an optimum, as near as its dtype can tell."""
+    ends = (Status.CONVERGED, Status.STALLED_AT_PRECISION, Status.RANK_DEFICIENT)
+    return functools.reduce(operator.or_, (status == end for end in ends))
 
 
 def checked(fit: Fit, sound, batch: Batch) -> Fit:

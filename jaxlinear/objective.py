@@ -164,7 +164,6 @@ def each_loss(loss: Callable, outputs, y, weight):
     return each(*jax.tree.map(fill, (outputs, y))), jnp.where(lost, 0, weight)
 
 
-
 def _mean(minibatch: bool) -> Callable:
     return estimated_mean if minibatch else weighted_mean
 

@@ -10,14 +10,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from jaxlinear import _checks, losses
+from jaxlinear import _checks, losses, resample
 from jaxlinear.convex import glm, glm_path
-from jaxlinear.cross_validation import CrossValidation, unless_blind
+from jaxlinear.cross_validation import CrossValidation, least, unless_blind
+from jaxlinear.exact import usable
 from jaxlinear.metrics import mean
 from jaxlinear.models import predict
-from jaxlinear.types import Fit, Linear
+from jaxlinear.objective import weighted_mean, where_present
+from jaxlinear.types import Fit, Status
 
 _INVERSE_PENALTIES = np.logspace(-6, 5, 45)
 _AT_ONCE = 2**26  # outputs of all folds
@@ -46,7 +47,8 @@ def linear_probe(
     Args:
       x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``; x are the features of a
         frozen network, say.
-      held_out: (n,) of bool, the rows that choose; or their numbers.
+      held_out: the rows that choose: a mask (n,) of bool or of 0 and 1, or integers, the numbers
+        of the rows. What has n entries of 0 and 1 is a mask.
       l2s: the candidates (m,). None is the usual 45 values of C, from 1e-6 to 1e5 by equal
         factors: l2 = 1 / (C Σ w) over the rows that are fitted.
       loss: softmax regression, or any loss that ``glm`` takes. Where it is ``separable``, as
@@ -55,7 +57,10 @@ def linear_probe(
         labels, else ``loss``. Of equal errors the strongest penalty wins.
 
     Returns:
-      ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of the held-out rows.
+      ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of the held-out rows:
+      NaN, and never chosen, where a fit has no optimum (l2 = 0 and classes that can be separated)
+      or did not reach it. Where no score is a number the strongest penalty is taken, with the
+      status of its fit of the fitted rows as ``fit.report.status``.
 
     scikit-learn's ``LogisticRegression(C)`` in a loop (Kornblith et al., "Do better ImageNet
     models transfer better?", 2019, A.3; Radford et al., 2021, A.3). Raises ValueError for rows
@@ -70,19 +75,22 @@ def linear_probe(
     (x, y, weight), *_ = _checks.examples(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
-    held_out = _rows(held_out, len(np.shape(x)) and np.shape(x)[0])
-    total = _ones_or(weight, len(held_out))
-    fitted = jnp.where(held_out, 0, total)
+    n = len(x)
+    held_out = resample.rows_as_mask(held_out, n)
+    total = _ones_or(weight, n)
+    held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)
+    if not _checks.is_traced(held) and not held.any():
+        raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
         l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
     options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
     path = glm_path(loss, x, y, l2s, weight=fitted, **options)
     l2s = jnp.asarray(_checks.numbers(l2s, "l2s", path.report.objective.dtype))
     error = _error_of(loss) if error is None else error
-    scores = _scores(error, path.report.status.ndim == 2, path.params, x, y, total - fitted)
-    l2, start = _chosen(scores, l2s, (l2s, path.params))
+    scores, ends = _scores(error, path.report.status.ndim == 2, path, x, y, held)
+    (l2, start, why), blind = _chosen(scores, l2s, (l2s, path.params, ends))
     fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
-    return CrossValidation(unless_blind(fit, jnp.isnan(scores).all(axis=0)), l2, scores)
+    return CrossValidation(unless_blind(fit, blind, why), l2, scores)
 
 
 def glm_cv(
@@ -104,13 +112,16 @@ def glm_cv(
     Args:
       loss, x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``.
       folds: (f, n) weights, as ``resample`` makes them: k-fold, repeated, stratified, by group,
-        or bootstraps. Each is a fit, of ``weight`` times its own, that holds its zeros out.
+        or bootstraps. Each is a fit, of ``weight`` times its own, that holds its zeros out. Or,
+        as in ``ridge_cv``, a number of blocks of rows, or the fold of every row (n,).
       error: as in ``linear_probe``, as is the choice.
 
     Returns:
       ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of what was held out,
-      each fold counting as much as it holds. NaN, and never chosen, where a fold has no fit;
-      ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number.
+      each fold counting as much as it holds: NaN, and never chosen, for an l2 at which a fold has
+      no optimum (l2 = 0 and classes that can be separated) or did not reach it. Which fold it is
+      ``glm(..., weight=folds[i])`` tells. Where no score is a number the strongest penalty is
+      taken, with the status of the first such fold as ``fit.report.status``.
 
     For every l2 all examples are fitted first, from where the next stronger penalty ended; then
     all folds at once, from there, with one Hessian (see ``near`` in ``glm``).
@@ -129,7 +140,8 @@ def glm_cv(
     (x, y, weight), *_ = _checks.examples(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
-    folds = _folds(folds, len(np.shape(x)) and np.shape(x)[0])
+    n = len(x)
+    folds = resample.folds_as_weights(folds, n)
     path = glm_path(
         loss, x, y, l2s, outputs=outputs, weight=weight, intercept=intercept, tol=tol,
         max_steps=max_steps,
@@ -137,9 +149,9 @@ def glm_cv(
     l2s = jnp.asarray(_checks.numbers(l2s, "l2s", path.report.objective.dtype))
     error = _error_of(loss) if error is None else error
     static = loss, error, bool(intercept), max_steps
-    scores = _fold_scores(static, path, x, y, l2s, _ones_or(weight, len(x)), folds, tol)
-    l2, fit = _chosen(scores, l2s, (l2s, path))
-    return CrossValidation(unless_blind(fit, jnp.isnan(scores).all(axis=0)), l2, scores)
+    scores, ends = _fold_scores(static, path, x, y, l2s, _ones_or(weight, n), folds, tol)
+    (l2, fit, why), blind = _chosen(scores, l2s, (l2s, path, ends))
+    return CrossValidation(unless_blind(fit, blind, why), l2, scores)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -157,13 +169,16 @@ def _fold_scores(static, path: Fit, x, y, l2s, weight, folds, tol):
                 tol=tol, max_steps=max_steps, init=whole, near=True,
             )  # fmt: skip
             held = jnp.where(fold == 0, weight, 0)
-            return _mean_error(error, separate, fit.params, x, y, held), jnp.sum(held)
+            return *_mean_error(error, separate, fit, x, y, held), jnp.sum(held)
 
         if folds.size * math.prod(shape) <= _AT_ONCE:
-            scores, held = jax.vmap(of_fold)(folds)
+            scores, ends, held = jax.vmap(of_fold)(folds)
         else:
-            scores, held = jax.lax.map(of_fold, folds)
-        return jnp.tensordot(held, scores, axes=1) / jnp.sum(held)
+            scores, ends, held = jax.lax.map(of_fold, folds)
+        failed = jnp.argmin(usable(ends), axis=0)  # the first, or 0
+        why = jnp.take_along_axis(ends, failed[None], axis=0)[0]
+        scores = weighted_mean(where_present(held, scores), held)
+        return jnp.where(jnp.any(held > 0), scores, jnp.nan), why
 
     return jax.lax.map(at, (l2s, path.params))
 
@@ -172,62 +187,32 @@ def _error_of(loss: Callable) -> Callable:
     return _DECISIONS.get(losses.target_of(loss), loss)
 
 
-def _mean_error(error: Callable, separate: bool, params: Linear, x, y, held):
-    def score(params, y):
-        value = mean(error)(predict(params, x), y, held)
-        return jnp.where(jnp.isfinite(params.w).all(), value, jnp.nan)  # some labels are right
+def _mean_error(error: Callable, separate: bool, fit: Fit, x, y, held):
+    """The mean error of the rows that are held out, NaN where there is none, and how it came."""
 
-    return (jax.vmap(score, in_axes=(0, 1)) if separate else score)(params, y)
+    def score(params, y):
+        return mean(error)(predict(params, x), y, held)
+
+    scores = (jax.vmap(score, in_axes=(0, 1)) if separate else score)(fit.params, y)
+    end = jnp.where(jnp.any(held > 0), fit.report.status, Status.NONFINITE_INPUT)
+    return jnp.where(usable(end), scores, jnp.nan), end
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _scores(error: Callable, separate: bool, params: Linear, x, y, held):
-    return jax.lax.map(lambda one: _mean_error(error, separate, one, x, y, held), params)
+def _scores(error: Callable, separate: bool, path: Fit, x, y, held):
+    return jax.lax.map(lambda one: _mean_error(error, separate, one, x, y, held), path)
 
 
 @jax.jit
 def _chosen(scores, l2s, candidates):
-    """The candidates of the least score, for every output where scores are (m, k)."""
-    strongest_first = jnp.argsort(-l2s)
-    compared = jnp.where(jnp.isnan(scores), jnp.inf, scores)[strongest_first]
-    best = strongest_first[jnp.argmin(compared, axis=0)]
+    """The candidates of the least score, for every output where scores are (m, k); ``blind``."""
+    best, blind = least(scores, l2s)
     each = jnp.arange(best.size)
     return jax.tree.map(
         lambda leaf: leaf[best] if best.ndim == 0 or leaf.ndim == 1 else leaf[best, each],
         candidates,
-    )
+    ), blind
 
 
 def _ones_or(weight, n: int):
-    return jnp.ones(n) if weight is None else jnp.asarray(weight, jnp.result_type(float))
-
-
-def _folds(folds, n: int) -> Float[Array, "f n"]:
-    """The folds, of which every one holds something out."""
-    if np.ndim(folds) != 2 or np.shape(folds)[1] != n:
-        raise ValueError(
-            f"folds has shape {np.shape(folds)}; expected weights (f, {n}), one row per fit, as "
-            "jl.resample.k_fold makes them."
-        )
-    if not _checks.is_traced(folds):
-        full = np.flatnonzero((np.asarray(folds) != 0).all(axis=1))
-        if full.size:
-            raise ValueError(
-                f"fold {full[0]} holds nothing out; expected a weight of 0 in every row of folds."
-            )
-    return jnp.asarray(folds, jnp.result_type(float))
-
-
-def _rows(held_out, n: int):
-    """The rows as (n,) of bool."""
-    if _checks.is_traced(held_out):
-        return held_out.astype(bool)
-    rows = np.asarray(held_out)
-    if rows.dtype != bool:
-        rows = np.isin(np.arange(n), rows)
-    if rows.shape != (n,) or rows.all() or not rows.any():
-        raise ValueError(
-            f"held_out has shape {rows.shape} and {rows.sum()} rows; expected ({n},) of bool, or "
-            "the numbers of some rows, and others that are fitted."
-        )
-    return rows
+    return jnp.ones(n) if weight is None else _checks.weights(weight, n, jnp.result_type(float))

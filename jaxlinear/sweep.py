@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jaxtyping import Array, Float, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Num, PyTree
 
 from jaxlinear import _arrays, _checks
 
@@ -88,14 +89,35 @@ def sweep(
     return _in_chunks(run, hypers, models, size, progress)
 
 
-def best(results: PyTree, scores: Float[Array, " models"]) -> PyTree:
-    """The result of the model of the least score; a score that is NaN is never least.
+def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
+    """The result of the model of the least score; one that is no finite number is never least.
+
+    Raises ValueError where no score is finite; under ``jit`` the numbers of the result are then
+    NaN, and what cannot be NaN, such as a status, is that of the first model.
 
     >>> print(best(grid(lr=[0.1, 1.0]), jnp.array([jnp.nan, 2.0])))
     {'lr': Array(1., dtype=float32)}
     """
-    least = jnp.nanargmin(scores)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[least], results)
+    models = _models(results, "results")
+    if jnp.shape(scores) != (models,):
+        raise ValueError(
+            f"scores has shape {jnp.shape(scores)}; expected ({models},), one for each of results."
+        )
+    scores = jnp.asarray(scores)
+    finite = jnp.isfinite(scores)
+    if not _checks.is_traced(scores) and not finite.any():
+        raise ValueError(
+            f"scores holds no finite number among {models}; expected one to choose by. The status "
+            "of the fits says how they ended."
+        )
+    least = jnp.argmin(jnp.where(finite, scores, jnp.inf))
+
+    def choose(leaf):
+        chosen = jnp.asarray(leaf)[least]
+        floating = jnp.issubdtype(chosen.dtype, jnp.floating)
+        return jnp.where(finite.any(), chosen, jnp.nan) if floating else chosen
+
+    return jax.tree.map(choose, results)
 
 
 def _in_chunks(run: Callable, hypers: PyTree, models: int, size: int, progress: bool):

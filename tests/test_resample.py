@@ -164,6 +164,65 @@ def test_mistakes_are_named(mistake, message):
         mistake()
 
 
+def folds_of(folds):
+    return lambda: resample.folds_as_weights(folds, 4)
+
+
+def rows_of(rows):
+    return lambda: resample.rows_as_mask(rows, 4)
+
+
+FOLDS_AND_ROWS = {
+    "folds, number": (folds_of(5), "folds is 5; expected a number in 2 … 4"),
+    "folds, part": (folds_of(2.5), "folds is 2.5; expected a whole number"),
+    "folds, other rows": (
+        folds_of(np.zeros((3, 5))),
+        r"folds has shape \(3, 5\)",
+    ),
+    "folds, one name": (folds_of([1] * 4), r"folds has shape \(4,\) and 1 values"),
+    "folds, a weight": (folds_of([0.0, 1.0, 1.0, 2.0]), r"dtype float64; .* folds\[None\]"),
+    "folds, none out": (folds_of([[0, 1, 1, 1], [1] * 4]), "fold 1 holds nothing out"),
+    "folds, all out": (folds_of([[0] * 4, [1, 0, 0, 1]]), "fold 0 fits nothing"),
+    "folds, nan": (folds_of([[0, 1, np.nan, 1]]), r"folds\[0, 2\] is nan; expected finite"),
+    "folds, negative": (folds_of([[0, 1, 1, -2]]), r"folds\[0, 3\] is -2"),
+    "rows, above": (rows_of([1, 4]), r"held_out\[1\] is 4; expected a mask \(4,\).* 0 … 3"),
+    "rows, negative": (rows_of([1, -1]), r"held_out\[1\] is -1"),
+    "rows, twice": (rows_of([1, 2, 1]), r"held_out\[2\] is 1; .* each once"),
+    "rows, part": (rows_of([1.5, 2.0]), r"shape \(2,\) and dtype float64"),
+    "rows, nan": (rows_of([0.0, 1.0, np.nan, 1.0]), "dtype float64"),
+    "rows, mask of others": (rows_of([True, False, True]), r"shape \(3,\) and dtype bool"),
+    "rows, numbers of others": (rows_of([0, 1, 0, 1, 1]), r"held_out\[2\] is 0; .* each once"),
+    "rows, column": (rows_of([[0], [1], [0], [1]]), r"held_out has shape \(4, 1\)"),
+    "rows, none": (rows_of([]), r"held_out has shape \(0,\)"),
+    "rows, mask of none": (rows_of([0] * 4), "is 0 of 4 rows"),
+    "rows, mask of all": (rows_of(np.ones(4, bool)), "is 4 of 4 rows"),
+    "rows, all": (rows_of([3, 1, 0, 2]), "is 4 of 4 rows"),
+}
+
+
+@pytest.mark.parametrize("mistake, message", FOLDS_AND_ROWS.values(), ids=FOLDS_AND_ROWS)
+def test_mistakes_in_folds_and_rows_are_named(mistake, message):
+    with pytest.raises(ValueError, match=message):
+        mistake()
+
+
+@pytest.mark.parametrize("dtype", [bool, float, int, np.uint8, np.float32, jnp.int32, list])
+def test_a_mask_is_one_in_any_dtype(dtype):
+    """And the numbers of its rows are another way to say it."""
+    mask = np.array([False, True, False, True])
+    given = mask.astype(int).tolist() if dtype is list else jnp.asarray(mask, dtype)
+    for rows in (given, np.asarray(given), np.flatnonzero(mask), [3, 1]):
+        np.testing.assert_array_equal(resample.rows_as_mask(rows, 4), mask)
+    np.testing.assert_array_equal(resample.rows_as_mask([0, 1], 4), [True, True, False, False])
+    np.testing.assert_array_equal(resample.rows_as_mask([0, 1], 2), [False, True])  # a mask
+    traced = jax.jit(lambda rows: resample.rows_as_mask(rows, 4))
+    np.testing.assert_array_equal(traced(jnp.asarray(mask)), mask)
+    np.testing.assert_array_equal(traced(jnp.asarray(mask, jnp.uint8)), mask)
+    assert not traced(jnp.array([0, 2, 1, 1])).any()
+    with pytest.raises(ValueError, match=r"held_out is traced and has shape \(2,\)"):
+        traced(jnp.array([1, 3]))
+
+
 def test_groups_must_be_known():
     with pytest.raises(TypeError, match="groups is traced"):
         jax.jit(resample.leave_one_group_out)(jnp.arange(3))

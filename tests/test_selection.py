@@ -137,11 +137,51 @@ def test_a_probe_has_45_values_of_c_and_takes_weights():
     assert status(probe.fit) == [Status.CONVERGED]
 
 
-@pytest.mark.parametrize("rows", [np.ones(40, bool), np.zeros(40, bool), np.ones(39, bool), [40]])
-def test_rows_that_cannot_choose_are_refused(rows):
+def test_rows_without_weight_cannot_choose():
+    """Refused, or, where weights are traced, a status."""
     x, y, _ = problem("logistic")
-    with pytest.raises(ValueError, match="held_out has shape"):
-        jl.linear_probe(x, y, rows, loss=jl.losses.logistic)
+    x, y, rows = np.float32(x), np.float32(y), np.arange(40) >= 30
+    with pytest.raises(ValueError, match="weight is 0 in all held-out rows"):
+        jl.linear_probe(x, y, rows, [1.0], loss=logistic, weight=~rows)
+    probe = jax.jit(lambda w, rows: jl.linear_probe(x, y, rows, [1.0], loss=logistic, weight=w))
+    for weight, mask in ((np.float32(~rows), rows), (np.ones(40, np.float32), 3 * rows)):
+        blind = probe(weight, mask)
+        assert np.isnan(blind.scores).all() and status(blind.fit) == [Status.NONFINITE_INPUT]
+    sound = probe(np.ones(40, np.float32), rows)
+    assert sound.scores == probe(np.ones(40, np.float32), np.float32(rows)).scores
+
+
+def test_a_penalty_at_which_a_fold_has_no_optimum_is_not_chosen():
+    """Classes that can be separated, in all rows or in those of one fold, and no penalty."""
+    x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    apart = np.float32(x[:, 0] > 0)
+    mixed = apart.copy()
+    mixed[:4] = 1
+    folds = np.arange(40) // 4 != 0  # without the first four rows the classes are apart
+    for y in (apart, mixed):
+        for chosen in (
+            jl.glm_cv(logistic, x, y, [0.0, 0.1], np.stack([folds, ~folds | (x[:, 0] > 0)])),
+            jl.linear_probe(x, y, ~folds, [0.0, 0.1], loss=logistic),
+        ):
+            assert np.isnan(chosen.scores).tolist() == [True, False]
+            assert float(chosen.l2) == np.float32(0.1)
+            assert status(chosen.fit) == [Status.CONVERGED]
+        for blind in (
+            jl.glm_cv(logistic, x, y, [0.0], folds[None]),
+            jl.linear_probe(x, y, ~folds, [0.0], loss=logistic),
+        ):
+            assert np.isnan(blind.scores).all() and status(blind.fit) == [Status.DIVERGED]
+
+
+def test_folds_are_a_number_names_or_weights():
+    x, y, _ = problem("logistic")
+    names = np.repeat(["a", "b", "c", "d"], 10)
+    alike = [
+        jl.glm_cv(logistic, np.float32(x), y, [0.1, 1.0], folds, error=logistic).scores
+        for folds in (4, names, jl.resample.leave_one_group_out(names))
+    ]
+    np.testing.assert_array_equal(alike[0], alike[1])
+    np.testing.assert_array_equal(alike[0], alike[2])
 
 
 # ------------------------------------------------------------------ folds
@@ -218,7 +258,7 @@ def test_a_fold_without_a_fit_chooses_nothing():
     assert np.isfinite(absent.scores).all() and status(absent.fit) == [Status.CONVERGED]
     only = np.float32(np.asarray(folds[0]) == 0)  # one fold fits nothing at all
     blind = choose(x, y, only)
-    assert np.isnan(blind.scores).all() and status(blind.fit) == [Status.STALLED_AT_PRECISION]
+    assert np.isnan(blind.scores).all() and status(blind.fit) == [Status.NONFINITE_INPUT]
 
 
 def test_other_folds_and_penalties_compile_nothing(compilations):
@@ -227,20 +267,6 @@ def test_other_folds_and_penalties_compile_nothing(compilations):
     for seed, l2s in ((0, [0.1, 1.0]), (1, [0.2, 3.0])):
         jl.glm_cv(logistic, x, y, l2s, jl.resample.k_fold(jax.random.key(seed), 60, 3), tol=1e-4)
         assert compilations("_fold_scores") == 1
-
-
-@pytest.mark.parametrize(
-    ("folds", "message"),
-    [
-        (5, r"folds has shape \(\); expected weights \(f, 40\)"),
-        (np.zeros((3, 39)), r"folds has shape \(3, 39\)"),
-        (np.repeat([[0.0], [1.0]], 40, axis=1), "fold 1 holds nothing out"),
-    ],
-)
-def test_folds_that_cannot_choose_are_refused(folds, message):
-    x, y, _ = problem("logistic")
-    with pytest.raises(ValueError, match=message):
-        jl.glm_cv(logistic, x, y, [0.1], folds)
 
 
 def test_a_column_of_labels_chooses_as_its_numbers_do():

@@ -216,3 +216,17 @@ MISTAKES = {
 def test_mistakes_are_named(mistake, message):
     with pytest.raises(ValueError, match=message):
         mistake()
+
+
+def test_best_needs_a_score_that_is_a_number():
+    results = {"lr": np.array([0.1, 0.2, 0.3], np.float32), "status": np.array([4, 0, 1])}
+    inf, nan = np.inf, np.nan
+    for scores, lr in (([nan, 2.0, 3.0], 0.2), ([-inf, inf, 3.0], 0.3), ([1, 0, 2], 0.2)):
+        assert jl.best(results, np.array(scores))["lr"] == np.float32(lr)
+    with pytest.raises(ValueError, match="scores holds no finite number among 3"):
+        jl.best(results, np.array([nan, inf, nan]))
+    with pytest.raises(ValueError, match=r"scores has shape \(2,\); expected \(3,\)"):
+        jl.best(results, np.zeros(2))
+    blind = jax.jit(jl.best)(results, np.full(3, nan))
+    assert np.isnan(blind["lr"]) and blind["status"] == 4
+    assert jax.jit(jl.best)(results, np.array([3.0, nan, 1.0]))["lr"] == np.float32(0.3)
