@@ -6,12 +6,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxlinear import _checks, columns, curvature, exact, factor, gram, losses, residual
 from jaxlinear.factor import matmul, power_of_two
 from jaxlinear.objective import of_vector, readable, with_target
-from jaxlinear.types import Batch, Linear
+from jaxlinear.types import Batch, Fit, Linear
+
+_NEAR = 0.1  # standard errors, within which parameters are those of the optimum
+
+
+def _rounding(size):
+    """How far rounding moves outputs, of parameters whose products with x are of this size."""
+    return 64 * jnp.finfo(size.dtype).eps * size
 
 
 class Inference(NamedTuple):
@@ -30,11 +38,17 @@ class Inference(NamedTuple):
     leverage: Float[Array, " n"]
 
 
-def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = True) -> Inference:
-    """The inference of ``least_squares(x, y, …)``, whose ``params`` these are.
+def of_least_squares(
+    params: Linear | Fit, x, y, *, weight=None, intercept: bool = True
+) -> Inference:
+    """The inference of ``least_squares(x, y, …)``: of the ``Fit``, or of its ``params`` alone.
 
-    Var(w) = σ² (Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ)⁻¹, with independent errors of variance σ² / w_i.
-    The residuals are summed in twice the precision. Where x is rank deficient, coefficients are
+    Var(w) = σ² (Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ)⁻¹, with independent errors of variance σ² / w_i:
+    weights are precisions, known up to a factor, of n − p errors. (In ``of_glm`` they count
+    copies.) Errors are NaN away from the optimum: where the status of the fit says so, or a step
+    of Newton's would move the parameters by a tenth of their errors and by more than rounding
+    does, as after ``ridge``. The
+    residuals are summed in twice the precision. Where x is rank deficient, coefficients are
     those of the minimum norm and their standard errors leave out what is undetermined.
 
     R's ``summary(lm)`` and ``hatvalues``, statsmodels' ``OLS`` and ``WLS``. Raises ValueError where
@@ -54,14 +68,28 @@ def of_least_squares(params: Linear, x, y, *, weight=None, intercept: bool = Tru
             f"x has shape {batch.x.shape} and {n} examples of weight > 0; expected more examples "
             f"than the {d + intercept} coefficients."
         )
-    params = Linear(*(_checks.numeric(leaf, "params") for leaf in params))
+    params, ended = _parted(params)
     if params.w.shape != (*outputs, d):
         raise ValueError(f"params have w {params.w.shape}; expected {(*outputs, d)}.")
-    return jax.lax.stop_gradient(_of(batch, params, intercept=bool(intercept)))
+    return jax.lax.stop_gradient(_of(batch, params, ended, intercept=bool(intercept)))
+
+
+def _parted(params: Linear | Fit) -> tuple[Linear, Bool[ArrayLike, "*k"]]:
+    """The parameters, and whether their fit, where there is one, says that it is an optimum."""
+    ended = True
+    if isinstance(params, Fit):
+        params, ended = params.params, exact.usable(params.report.status)
+    return Linear(*(_checks.numeric(leaf, "params") for leaf in params)), ended
+
+
+def _nan_unless(sound, errors: Linear) -> Linear:
+    return Linear(
+        jnp.where(sound[..., None], errors.w, jnp.nan), jnp.where(sound, errors.b, jnp.nan)
+    )
 
 
 @functools.partial(jax.jit, static_argnames="intercept")
-def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
+def _of(batch: Batch, params: Linear, ended, *, intercept: bool) -> Inference:
     examples = gram.examples(batch, intercept, 0.0, common=False)
     unit = examples.units
     made = gram.of_batch(examples)
@@ -72,7 +100,8 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     rows = Linear(rows.w * (unit.x / unit.y)[None], rows.b / unit.y)
     sides = examples._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
-    squares = residual.normal(sides, rows, zero, made.mean_x).squares.reshape(made.yy.shape)
+    normal = residual.normal(sides, rows, zero, made.mean_x)
+    squares = normal.squares.reshape(made.yy.shape)
     freedom = made.count - inverse.rank - intercept
     variance = squares / jnp.where(freedom > 0, freedom, jnp.nan)
     of_w = jnp.sum(jnp.square(root), axis=1)
@@ -83,6 +112,14 @@ def _of(batch: Batch, params: Linear, *, intercept: bool) -> Inference:
     weight = jnp.ones((), root.dtype) if batch.weight is None else examples.weight
     scores = matmul(gram.away_from(readable(examples), "x", made.mean_x), root)
     leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
+    step, of_mean = matmul(root.T, normal.w.T), intercept * normal.b / made.weight
+    distance = jnp.sum(jnp.square(step), axis=0) + made.weight * jnp.square(of_mean)
+    moved = jnp.max(jnp.abs(matmul(scores, step) + of_mean[None]), axis=0)
+    present = gram.away_from(examples, "x", jnp.zeros_like(made.mean_x))
+    size = jnp.abs(rows.b) + matmul(jnp.abs(rows.w), jnp.max(jnp.abs(present), axis=0))
+    near = distance <= jnp.square(_NEAR) * variance.reshape(-1)
+    ended = ended & (near | (moved <= _rounding(size))).reshape(variance.shape)
+    errors = _nan_unless(ended, errors)
     r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)
     if batch.weight is not None:  # σ² is that of an example of weight 1
         variance = variance * power_of_two(jnp.max(batch.weight))
@@ -110,7 +147,7 @@ class GlmInference(NamedTuple):
 
 def of_glm(
     loss: Callable,
-    params: Linear,
+    params: Linear | Fit,
     x,
     y,
     *,
@@ -119,7 +156,7 @@ def of_glm(
     intercept: bool = True,
     dispersion=None,
 ) -> GlmInference:
-    """The inference of ``glm(loss, x, y, …)`` without a penalty, whose ``params`` these are.
+    """The inference of ``glm(loss, x, y, …)`` without a penalty: of the ``Fit``, or its ``params``.
 
     H is the expected second derivative where the family of the loss has one of its own (gamma,
     with its log link), else the observed one; with a canonical link they are the same. Weights
@@ -129,10 +166,16 @@ def of_glm(
     known. Errors of softmax regression are those of coefficients that sum to 0 over the classes.
     What the data leave undetermined is left out.
 
+    Errors are NaN away from the optimum: where the status of the fit says so; where a step of
+    Newton's would move the parameters by a tenth of their robust errors and by more than rounding
+    does, as after a fit with a penalty; or where the optimum is at infinity, as with classes that
+    can be separated, since there a step is as long as an error, however small the gradient.
+
     R's ``summary(glm)``, ``logLik`` and ``vcovHC(type = "HC0")``; statsmodels' ``GLM`` with
     ``freq_weights`` (McCullagh and Nelder, *Generalized Linear Models*, 1989; Huber, 1967; White,
     1982). A loss of your own gets its likelihood by ``losses.family``. Raises ValueError for what
-    ``glm`` refuses. Not differentiable.
+    ``glm`` refuses, and for weights that leave no degrees of freedom, such as those that sum to 1
+    (NaN under ``jit``). Not differentiable.
 
     >>> x = jnp.array([[0.0], [0.0], [1.0], [1.0]])
     >>> y = jnp.array([1.0, 3.0, 4.0, 4.0])
@@ -140,6 +183,7 @@ def of_glm(
     >>> print(told.standard_error.b.round(4), told.deviance.round(4))  # 1 / √4
     0.5 1.0465
     """
+    params, ended = _parted(params)
     outputs = params.b.shape[0] if params.b.ndim else None
     batch, shape, _ = _checks.examples(x, y, weight, losses.target_of(loss), outputs=outputs)
     dtype = gram.floating_dtype(batch.x)
@@ -148,20 +192,35 @@ def of_glm(
     if dispersion is not None:
         dispersion = _checks.number(dispersion, "dispersion", dtype)
     batch = with_target(batch, offset)
-    return jax.lax.stop_gradient(_of_glm(loss, bool(intercept), batch, params, dispersion))
+    told = jax.lax.stop_gradient(_of_glm(loss, bool(intercept), batch, params, ended, dispersion))
+    freedom = told.degrees_of_freedom
+    if weight is not None and not _checks.is_traced(told) and not _spare(told).all():
+        raise ValueError(
+            f"weight sums to {jnp.sum(batch.weight):g}, and leaves {jnp.min(freedom):g} degrees of "
+            "freedom; expected more. Weights count copies here: give relative weights or "
+            "precisions a sum of n, as weight * len(weight) / weight.sum()."
+        )
+    return told
+
+
+def _spare(told: GlmInference) -> Bool[Array, "*k"]:
+    """Whether degrees of freedom are left, or none and none needed: a saturated model."""
+    freedom = told.degrees_of_freedom
+    return (freedom > 0) | (freedom == 0) & jnp.isfinite(told.dispersion)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
-    def model(params, y):
-        return _of_model(loss, intercept, batch._replace(y=y), params, dispersion)
+def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended, dispersion):
+    def model(params, y, ended):
+        return _of_model(loss, intercept, batch._replace(y=y), params, ended, dispersion)
 
     if params.b.ndim and losses.is_separable(loss):
-        return jax.vmap(model, in_axes=(0, 1))(params, batch.y)
-    return model(params, batch.y)
+        ended = jnp.broadcast_to(ended, params.b.shape)
+        return jax.vmap(model, in_axes=(0, 1, 0))(params, batch.y, ended)
+    return model(params, batch.y, ended)
 
 
-def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dispersion):
+def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
     problem, units, _ = columns.standardised(batch, 0.0, intercept, params.b.size)
     theta = columns.scaled(columns.rows(params), units, intercept)
@@ -181,7 +240,8 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dis
     phi = family.dispersion if dispersion is None and family else dispersion
     if phi is None and params.b.size == 1:
         pearson = jnp.square(slopes[:, 0]) / jnp.where(bends > 0, bends, jnp.nan)[:, 0, 0]
-        phi = count / freedom * jnp.sum(jnp.where(problem.share > 0, problem.share * pearson, 0))
+        phi = count * jnp.sum(jnp.where(problem.share > 0, problem.share * pearson, 0))
+        phi = phi / jnp.where(freedom > 0, freedom, jnp.nan)
     phi = jnp.asarray(1.0 if phi is None else phi, outputs.dtype)
 
     directions = inverse.vectors.T.reshape(-1, *problem.penalty.shape)  # whose squares sum to H⁻¹
@@ -197,9 +257,45 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, dis
 
         return Linear(of(root.w).reshape(params.w.shape), of(root.b).reshape(params.b.shape))
 
-    plain = errors(phi * jnp.eye(len(meat), dtype=meat.dtype))
+    size = jnp.max(jnp.abs(params.b) + matmul(jnp.abs(params.w), jnp.abs(units.center)))
+    size = sum((jnp.max(jnp.abs(part)) for part in problem.y[1:]), size)
+    size = size + jnp.max(jnp.abs(outputs))
+    gradient = matmul(problem.share, scores)
+    sound = ended & _at_optimum(gradient, meat, directions, problem, count, size)
+    sound = sound & (inverse.rank > 0) & (inverse.rank >= _rank(problem, bends)) & (freedom >= 0)
+    sound = jnp.broadcast_to(sound, params.b.shape)
+    plain = _nan_unless(sound, errors(phi * jnp.eye(len(meat), dtype=meat.dtype)))
+    robust = _nan_unless(sound, errors(meat))
     likelihood = _likelihood(family, problem, count, jax.vmap(of_outputs)(outputs, problem.y))
-    return GlmInference(plain, errors(meat), phi, freedom, *likelihood)
+    return GlmInference(plain, robust, phi, freedom, *likelihood)
+
+
+def _at_optimum(gradient, meat, directions, problem: curvature.Problem, count, size):
+    """Whether a step of Newton's, H⁻¹ g, is below a tenth of an error, or below rounding.
+
+    Its error is that of the sandwich: with s_i the slopes of the losses along it, Σ w s against
+    √Σ w s². Where the optimum is at infinity no s_i is above 0, so that this is 1 at the least.
+    """
+    length = jnp.linalg.norm(gradient)
+    along = gradient / jnp.where(length == 0, 1, length)
+    error = jnp.sqrt(jnp.vdot(along, matmul(meat, along)) / count)
+    step = jnp.tensordot(gradient, directions, axes=1)
+    moved = jnp.max(jnp.abs(matmul(problem.x, step.T)))
+    return (length <= _NEAR * error) | (moved <= _rounding(size))
+
+
+def _rank(problem: curvature.Problem, bends) -> Int[Array, ""]:
+    """The rank of H if all examples had the mean of the curvatures.
+
+    Less is left where the curvature has vanished, since the optimum is at infinity.
+    """
+    mean = jnp.tensordot(problem.share, bends, axes=1)
+    scale, _ = factor.unit_scale(jnp.diagonal(mean))
+    values = jnp.linalg.eigvalsh(mean / scale[:, None] / scale[None])
+    of_outputs = jnp.sum(values > jnp.sqrt(jnp.finfo(mean.dtype).eps))  # of k or, as softmax, k − 1
+    one = problem._replace(penalty=problem.penalty[:1])
+    gram = curvature.hessian(one, problem.share[:, None, None])
+    return of_outputs * factor.from_eigenvalues(gram).rank
 
 
 def _likelihood(family: losses.Family | None, problem: curvature.Problem, count, each):

@@ -80,12 +80,11 @@ def problem(name):
     shape = () if CASES[name].outputs is None else (CASES[name].outputs,)
     params = jl.Linear(rng.normal(size=(*shape, D)) * [0.1, 10], rng.normal(size=shape))
     params = params._replace(b=params.b - params.w @ [50, -1])
-    if shape:
-        params = jax.tree.map(lambda leaf: leaf - leaf.mean(axis=0), params)
     y = CASES[name].targets(rng, x @ params.w.T + params.b)
     weight = rng.integers(1, 4, size=N) * 1.0
     weight[4] = 0
-    return params, x, y, weight
+    params = jl.glm(CASES[name].loss, x, y, weight=weight).params
+    return jax.tree.map(np.float64, params), x, y, weight
 
 
 def formulas(name, params, x, y, weight):
@@ -134,11 +133,11 @@ def test_equals_the_formulas_and_weights_count_copies(name, x64):
 
 def test_many_outputs_are_as_many_models(x64):
     params, x, y, weight = problem("poisson")
-    params = jl.Linear(np.stack([params.w, 0.5 * params.w]), np.stack([params.b, params.b]))
     y, offset = np.stack([y, 2 * y], axis=1), np.linspace(0, 1, 2 * N).reshape(N, 2)
+    params = jl.poisson_regression(x, y, offset=offset, weight=weight)
     many = inference.of_glm(losses.poisson, params, x, y, offset=offset, weight=weight)
     alone = inference.of_glm(
-        losses.poisson, jax.tree.map(lambda leaf: leaf[1], params), x, y[:, 1],
+        losses.poisson, jax.tree.map(lambda leaf: leaf[1], params.params), x, y[:, 1],
         offset=offset[:, 1], weight=weight,
     )  # fmt: skip
     second = jax.tree.map(lambda leaf: leaf[1], many)
@@ -179,8 +178,81 @@ def test_a_family_of_your_own(x64):
 
     _, x, y, weight = problem("gamma")
     params = jl.Linear(np.zeros(D), np.array(1 / np.average(y, weights=weight)))
+    # Not at the optimum, so that there are no errors; the likelihood is that of the parameters.
     told = inference.of_glm(inverse_gamma, params, x, y, weight=weight)
     constant = jl.Linear(np.zeros(D), np.log(np.average(y, weights=weight)))
     same = inference.of_glm(losses.gamma, constant, x, y, weight=weight)
     assert float(told.log_likelihood) == pytest.approx(float(same.log_likelihood))
     assert float(told.dispersion) == pytest.approx(float(same.dispersion))
+
+
+# ------------------------------------------------------------------ away from the optimum
+
+
+def errors_are_nan(told):
+    errors = jax.tree.leaves((told.standard_error, getattr(told, "robust_error", None)))
+    assert len({bool(np.isnan(leaf).all()) for leaf in errors}) == 1
+    return bool(np.isnan(errors[0]).all())
+
+
+LOGISTIC, POISSON = losses.logistic, losses.poisson
+GROUP = np.arange(60) < 20
+ENDLESS = {
+    # name: (loss, y) of the columns (group, noise) where the optimum is at infinity
+    "separable": (LOGISTIC, GROUP * 1.0),
+    "a group of one label": (LOGISTIC, np.where(GROUP, 0.0, np.arange(60) % 2)),
+    "no positives": (LOGISTIC, np.zeros(60)),
+    "a group without events": (POISSON, np.where(GROUP, 0.0, np.arange(60) % 3)),
+    "no events": (POISSON, np.zeros(60)),
+}
+NOISE = np.random.default_rng(3).normal(size=(60, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_errors_where_the_optimum_is_at_infinity(name, dtype):
+    """Of the parameters alone, and at every distance, as of the fit."""
+    loss, y = ENDLESS[name]
+    with jax.enable_x64(dtype is np.float64):
+        x, y = np.hstack([GROUP[:, None], NOISE]).astype(dtype), y.astype(dtype)
+        fit = jl.glm(loss, x, y)
+        finite = jl.glm(loss, x, np.float32(np.arange(60) % 2).astype(dtype))
+        of = jax.jit(functools.partial(inference.of_glm, loss))
+        assert errors_are_nan(of(fit.params, x, y)) and errors_are_nan(of(fit, x, y))
+        for steps in (3, 10, 20):
+            early = jl.glm(loss, x, y, max_steps=steps, tol=0.0)
+            assert errors_are_nan(of(early.params, x, y))
+        assert not errors_are_nan(of(finite.params, x, np.float32(np.arange(60) % 2).astype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_errors_of_many_examples_at_an_optimum_that_is_rounded(name, dtype):
+    """Columns far from 0, whose parameters rounding moves; a penalty is told from that."""
+    rng = np.random.default_rng(0)
+    x = rng.normal([0, 300], 1, size=(20_000, D))
+    slopes = np.array([0.5, -0.3]) if name != "softmax" else rng.normal(size=(3, D)) / 2
+    y = CASES[name].targets(rng, (x - [0, 300]) @ slopes.T)
+    with jax.enable_x64(dtype is np.float64):
+        loss, weight = CASES[name].loss, np.ones(len(x), dtype)
+        x, y = x.astype(dtype), y if y.dtype == int else y.astype(dtype)
+        fits = [jl.glm(loss, x, y, l2, weight=weight) for l2 in (0.0, 0.1)]
+        told = [inference.of_glm(loss, fit.params, x, y, weight=weight) for fit in fits]
+        assert not errors_are_nan(told[0]) and errors_are_nan(told[1])
+        assert errors_are_nan(inference.of_glm(loss, fits[1], x, y, weight=weight))
+
+
+def test_weights_that_leave_no_degrees_of_freedom_are_refused():
+    """Of weights that sum to one; n copies of a saturated model have errors, which are known."""
+    _, x, y, weight = problem("gamma")
+    x, y, weight = np.float32(x), np.float32(y), np.float32(weight / weight.sum())
+    for loss in (losses.squared_error, losses.gamma, losses.poisson):
+        fit = jl.glm(loss, x, y, weight=weight)
+        with pytest.raises(ValueError, match=r"weight sums to 1, and leaves -2 degrees of freedom"):
+            inference.of_glm(loss, fit, x, y, weight=weight)
+        told = jax.jit(functools.partial(inference.of_glm, loss))(fit, x, y, weight=weight)
+        assert errors_are_nan(told)
+    rows, counts = np.float32([[0.0], [1.0]]), np.float32([4.0, 9.0])
+    fit = jl.poisson_regression(rows, counts)
+    told = inference.of_glm(POISSON, fit, rows, counts, weight=np.ones(2))
+    np.testing.assert_allclose(told.standard_error.b, 0.5, rtol=1e-4)

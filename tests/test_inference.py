@@ -202,6 +202,39 @@ def test_rank_deficient(x64):
     np.testing.assert_allclose(got.leverage, np.diag(hat), rtol=1e-9)
 
 
+# ------------------------------------------------------------------ away from the optimum
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_errors_away_from_the_optimum(dtype):
+    """After a penalty, of a fit that failed, and of parameters moved by half an error."""
+    with jax.enable_x64(dtype is np.float64):
+        batch = jax.tree.map(lambda leaf: leaf.astype(dtype), problem(2))
+        x, y = batch.x, batch.y
+        fit, of = jl.least_squares(x, y), jax.jit(inference.of_least_squares)
+        told = of(fit, x, y)
+        for same, other in zip(
+            jax.tree.leaves(told), jax.tree.leaves(of(fit.params, x, y)), strict=True
+        ):
+            np.testing.assert_array_equal(same, other)
+        assert np.isfinite(told.standard_error.w).all()
+        for other in (jl.ridge(x, y, 10.0), jl.ridge(x, y, 10.0).params):
+            assert np.isnan(of(other, x, y).standard_error.w).all()
+        w = fit.params.w + np.array([[0.5], [0.0]], dtype) * told.standard_error.w
+        moved = of(fit.params._replace(w=w), x, y).standard_error
+        assert np.isnan(moved.w).all(axis=1).tolist() == [True, False]
+        assert np.isnan(moved.b).tolist() == [True, False]
+        failed = fit._replace(report=fit.report._replace(status=jl.Status.DIVERGED))
+        assert np.isnan(inference.of_least_squares(failed, x, y).standard_error.w).all()
+
+
+def test_a_fit_without_residuals_has_errors(x64):
+    x = problem().x
+    y = x @ [1.0, 2.0, 3.0] + 4
+    told = inference.of_least_squares(jl.least_squares(x, y), x, y)
+    assert (told.standard_error.w < 1e-10).all()
+
+
 # ------------------------------------------------------------------ refusals
 
 X, Y = problem(2)[:2]
