@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlinear.data.atomic import replacing
@@ -37,10 +36,13 @@ def save(path: str | os.PathLike, model: Model) -> None:
 
 
 def load(path: str | os.PathLike) -> Model:
-    """Read what ``save`` wrote. Raises FileNotFoundError, or ValueError for any other file."""
+    """Read what ``save`` wrote, w and b as NumPy arrays in the precision in which they were saved.
+
+    Raises FileNotFoundError, or ValueError for any other file.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            params = Linear(jnp.asarray(arrays["w"]), jnp.asarray(arrays["b"]))
+            params = Linear(arrays["w"], arrays["b"])
             names, features = (tuple(arrays[key].tolist()) for key in ("names", "features"))
             return Model(params, names, features, str(arrays["loss"]))
     except FileNotFoundError as error:

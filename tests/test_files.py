@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxlinear.data.files import load
+from jaxlinear.data.files import load, load_features
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 Y = np.array([0, 1, 1])
@@ -49,6 +49,30 @@ class TestNpz:
         assert table.batch.y.tolist() == [2, 0, 1]
         assert table.test.y.tolist() == [1, 2]
 
+    @pytest.mark.parametrize(
+        "y", [[2, 0, 1], [0.5, 1.5, 2.5], ["b", "a", "c"], [True, False, True]]
+    )
+    def test_one_column_of_y_is_y(self, tmp_path, y):
+        column = np.array(y)[:, None]
+        table = load(npz(tmp_path, x=X, y=column, x_test=X, y_test=column))
+        expected = load(npz(tmp_path, x=X, y=np.array(y))).batch.y
+        for batch in (table.batch, table.test):
+            np.testing.assert_array_equal(batch.y, expected)
+
+    def test_large_whole_numbers(self, tmp_path):
+        """float32 holds what is far apart; what it would confuse needs double precision."""
+        apart = np.column_stack([10**9 + 10**8 * np.arange(3), np.arange(3)])
+        assert load(npz(tmp_path, x=apart, y=Y)).batch.x.tolist() == apart.tolist()
+        path = npz(tmp_path, x=np.column_stack([np.arange(3), 10**9 + np.arange(3)]), y=Y)
+        with pytest.raises(ValueError, match=r"x, column 1, runs from .* float32 cannot"):
+            load(path)
+        assert load(path, dtype=np.float64).batch.x[2, 1] == 10**9 + 2
+        path = npz(tmp_path, x=10**18 + np.arange(3)[:, None], y=Y)
+        with pytest.raises(ValueError, match=r"x, column 0, runs from .* float64 cannot"):
+            load(path, dtype=np.float64)
+        with pytest.raises(ValueError, match=r"got dtype int32, expected numpy.float32 or"):
+            load(path, dtype=np.int32)
+
     def test_several_outputs(self, tmp_path):
         assert load(npz(tmp_path, x=X, y=X * 0.5)).batch.y.shape == (3, 2)
 
@@ -71,7 +95,7 @@ class TestNpz:
             ({"x": X, "y": Y - 2**40}, "32-bit"),
             ({"x": X, "y": np.array([0, 1, 2**63], np.uint64)}, "32-bit"),
             ({"x": X, "y": Y[:, None, None]}, r"shape \(3, 1, 1\)"),
-            ({"x": X, "y": np.array([["a"], ["b"], ["c"]])}, "expected numbers"),
+            ({"x": X, "y": np.array([["a", "b"]] * 3)}, "expected numbers"),
             ({"x": X, "y": Y, "weight": np.ones(2)}, r"weight float64\(2,\), .*\(3,\)"),
             ({"x": X, "y": Y, "weight": [1, -1, 1]}, r"weight\[1\] is negative"),
             ({"x": X, "y": Y, "weight": [1, np.nan, 1]}, "weight is nan at row 1"),
@@ -162,6 +186,16 @@ class TestCsv:
             ("1.5 2", [1.5, 2.0], np.float32, ()),
             ("true false", [1, 0], np.int32, ("False", "True")),
             ("10 b", [0, 1], np.int32, ("10", "b")),
+            ("NA EU NA", [1, 0, 1], np.int32, ("EU", "NA")),
+            ('"NA" "EU"', [1, 0], np.int32, ("EU", "NA")),
+            ("null none n/a", [2, 1, 0], np.int32, ("n/a", "none", "null")),
+            ("nan yes", [0, 1], np.int32, ("nan", "yes")),
+            ("01 1 01", [0, 1, 0], np.int32, ("01", "1")),
+            ("18-25 26-35", [0, 1], np.int32, ("18-25", "26-35")),
+            ('"3" "0"', [3, 0], np.int32, ()),
+            ("+3 0", [3, 0], np.float32, ()),
+            ("1e2 .5", [100, 0.5], np.float32, ()),
+            ("1e30 2e30", [np.float32(1e30), np.float32(2e30)], np.float32, ()),
         ],
     )
     def test_targets(self, tmp_path, values, y, dtype, names):
@@ -172,6 +206,38 @@ class TestCsv:
     def test_byte_order_mark_quotes_and_windows_line_ends(self, tmp_path):
         table = load(csv(tmp_path, '\ufeffa,"the y"\r\n"1",2.5\r\n3,4\r\n'), target="the y")
         np.testing.assert_array_equal(table.batch.x, [[1], [3]])
+
+    @pytest.mark.parametrize(
+        ("text", "x", "features"),
+        [
+            (" a , y \n 1 , 2 \n\t3\t,4\n", [[1], [3]], ("a",)),
+            ("a,y\n1,2\n\n3,4\n\n\n", [[1], [3]], ("a",)),
+            ("\n\na,y\n1,2\n3,4\n", [[1], [3]], ("a",)),
+            ("a,y\r1,2\r3,4\r", [[1], [3]], ("a",)),
+            ("a,y\nTRUE,2\nfalse,4\n", [[1], [0]], ("a",)),
+            ('a,y\n"1",2\n3.,4\n', [[1], [3]], ("a",)),
+            ("y,0,1,2\n2,1,2,3\n4,5,6,7\n", [[1, 2, 3], [5, 6, 7]], ("0", "1", "2")),
+            ("y,2019,2020\n2,1,2\n4,5,6\n", [[1, 2], [5, 6]], ("2019", "2020")),
+            ("index,y\n0,2\n7,4\n", [[0], [7]], ("index",)),
+            ("a,y\n14.62,2\n14.62,4\n", np.full((2, 1), np.float32(14.62)), ("a",)),
+            ("a,y\n1e30,2\n1e-30,4\n", np.float32([[1e30], [1e-30]]), ("a",)),
+        ],
+    )
+    def test_what_is_read(self, tmp_path, text, x, features):
+        table = load(csv(tmp_path, text), target="y")
+        np.testing.assert_array_equal(table.batch.x, x)
+        assert table.batch.y.tolist() == [2, 4]
+        assert table.features == features
+
+    def test_seconds_since_1970_in_double_precision(self, tmp_path):
+        path = csv(tmp_path, "a,y\n1700000000,2\n1700000001,4\n")
+        table = load(path, target="y", dtype=np.float64)
+        assert table.batch.x.tolist() == [[1700000000], [1700000001]]
+        x = load_features(path, ("a",), dtype=np.float64)
+        np.testing.assert_array_equal(x, table.batch.x)
+        for read in (lambda: load(path, target="y"), lambda: load_features(path, ("a",))):
+            with pytest.raises(ValueError, match="'a' runs from 1700000000 to 1700000001, which"):
+                read()
 
     def test_a_column_that_turns_to_fractions_late(self, tmp_path):
         table = load(csv(tmp_path, "a,y\n" + "1,2\n" * 300_000 + "1.5,2\n"), target="y")
@@ -185,14 +251,14 @@ class TestCsv:
             ("a,y\n1,2\n3\n", "Row #3: Expected 2 columns, got 1"),
             ("a,y\n1,2,3\n", "Row #2: Expected 2 columns, got 3"),
             (b"\xff,y\n1,2\n", "not a table"),
-            (b"a,y\n\xff,2\n", "column 'a' holds binary"),
+            (b"a,y\n\xff,2\n", "not a table .*encoded as UTF-8"),
             ("a;y\n1;2\n", r"target 'y' and the columns \['a;y'\].*separated by commas"),
             ("1,2\n3,4\n", r"target 'y' and the columns \['1', '2'\].*names in the first row"),
             ("y\n1\n", "other columns as features"),
             ("a,a,y\n1,2,3\n", "no name twice"),
             ("a,y\n1,2\nred,3\n", "column 'a' is 'red' in row 3"),
             ("a,y\n1_000,2\n", "column 'a' is '1_000' in row 2"),
-            ("a,y\n2020-01-01,2\n", "column 'a' holds date32"),
+            ("a,y\n2020-01-01,2\n", "column 'a' holds dates, such as '2020-01-01' in row 2"),
             ("a,y\n1,2\n,2\n,2\n", "column 'a' is missing in row 3 .* and in 2 of 3 rows"),
             ("a,y\n1,2\nNaN,2\n", "column 'a' is missing in row 3"),
             ("a,y\nred,2\n,2\n", "column 'a' is 'red' in row 2"),
@@ -202,7 +268,39 @@ class TestCsv:
             ("a,y\n1,cat\n2,\n", "column 'y' is missing in row 3"),
             ("a,y\n1,2.5\n2,\n", "column 'y' is missing in row 3"),
             ("a,y\n1,2.5\n2,-inf\n", "column 'y' is -inf in row 3"),
-            ("a,y\n1,2020-01-01\n", "column 'y' holds date32"),
+            ("a,y\n1,2020-01-01\n", "column 'y' holds dates"),
+            ("1.5,2,y\n1,2,3\n", r"got \['1.5', '2'\] among the names"),
+            ("a,17,y\n1,2,3\n", r"got \['17'\] among the names"),
+            (",a,y\n0,2,3\n", "column 1 of 3, '', has no name of its own"),
+            ("a,y,\n0,2,\n", "column 3 of 3, '', has no name of its own"),
+            ("Unnamed: 0,a,y\n5,2,3\n", "column 1 of 3, 'Unnamed: 0', has no name"),
+            ("index,a,y\n0,2,3\n1,4,5\n", "column 1 of 3, 'index', counts the rows"),
+            ("a,a ,y\n1,2,3\n", "no name twice"),
+            ("a,y\n1,2,\n", "Row #2: Expected 2 columns, got 3"),
+            ("a\ty\n1\t2\n", r"separated by commas \(here it seems to be '.t'"),
+            ("a,y\n1,ä\n".encode("latin-1"), "not a table .*encoded as UTF-8"),
+            ("a,y\n1,b\n".encode("utf-16"), "not a table .*encoded as UTF-8"),
+            ("a,y\n1,b\n".encode("utf-16-le"), "not a table .*encoded as UTF-8"),
+            ('a,y\n1,"b\n2,c\n3,d\n', "column 'y' holds several lines in row 2"),
+            ('a,y,b\n1,2,"b\n2,3,c\n', "column 'b' holds several lines in row 2"),
+            ("a,y\n1,2\nNA,2\n", "column 'a' is missing in row 3 .*written 'NA'.* 1 of 2 rows"),
+            ("a,y\n1,2\nNULL,2\n", "column 'a' is missing in row 3"),
+            ("a,y\n1,2\n?,2\n", "column 'a' is missing in row 3"),
+            ('a,y\n1,2\n"1,5",2\n', "column 'a' is '1,5' in row 3 .* written as 1234.5"),
+            ("a,y\n01.02.2020,2\n", "column 'a' holds dates"),
+            ("a,y\n1,2020-01-01 10:00:00\n", "column 'y' holds dates"),
+            ("a,y\n1,EU\n2,NA\n3,\n", "column 'y' is missing in row 4 .* 1 of 3 rows"),
+            ('a,y\n1,EU\n2,""\n', "column 'y' is missing in row 3"),
+            ("a,y\n1,5\n2,NA\n", "column 'y' is missing in row 3 .*written 'NA'"),
+            ("a,y\n1,5.5\n2,unknown\n", "column 'y' is 'unknown' in row 3"),
+            ("a,y\n1,5\n2,6\n3,unknown\n", "column 'y' is 'unknown' in row 4"),
+            ('a,y\n1,"1,5"\n2,"2,5"\n', "column 'y' is '1,5' in row 2 .* written as 1234.5"),
+            ('a,y\n1,"1,234"\n2,567\n', "column 'y' is '1,234' in row 2 .* written as 1234.5"),
+            ("a,y\n1,12%\n2,13%\n", "column 'y' is '12%' in row 2"),
+            ("a,y\n1000000000,1\n1000000001,2\n", "column 'a' runs from .* float32 cannot"),
+            ("a,y\n1e-50,1\n2e-50,2\n", "column 'a' runs from .* float32 cannot"),
+            ("a,y\n1,1700000000.5\n2,1700000001\n", "column 'y' runs from .* float32 cannot"),
+            ("a,y\n1234567890123456789,1\n1234567890123456788,2\n", "'a' .* float64 cannot"),
             ("a,y\n1,1099511627776\n", "column 'y' runs from 1099511627776 .* 32-bit"),
         ],
     )

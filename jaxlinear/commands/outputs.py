@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 import jaxlinear as jl
+from jaxlinear import _checks
 from jaxlinear.commands.task import LOSSES, has_signs
 from jaxlinear.losses import target_of
 
@@ -11,9 +12,16 @@ _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
 
 def outputs_of(params: jl.Linear, x) -> np.ndarray:
-    """The outputs (n,) or (n, k) of all rows of x."""
-    parts = [jl.predict(params, x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)]
+    """The outputs (n,) or (n, k) of all rows of x; in double precision unless x is bytes."""
+    predict = jl.predict if x.dtype == np.uint8 else _predict_in_double
+    parts = [predict(params, x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)]
     return np.concatenate(parts)
+
+
+def _predict_in_double(params: jl.Linear, x: np.ndarray) -> np.ndarray:
+    w, b = (np.asarray(each, np.float64) for each in params)
+    _checks.features(x[:1], width=w.shape[-1])
+    return x.astype(np.float64) @ w.T + b
 
 
 def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 All minimise the same objective. The columns of a file are standardised, which is what a penalty
 weighs, and the scales folded back into the parameters. Without a penalty the exact solution is
-that of the columns as they are, so they are not rounded once more.
+that of the columns as they are, so they are not rounded once more where they need not be.
 """
 
 import argparse
@@ -45,9 +45,9 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
 
 def solve(task: Task, options) -> Solution:
     """Fit the task by ``options.solver``; raises ValueError where there is no finite solution."""
-    standard = units.AS_THEY_ARE if options.no_standardize else units.standard(task.train.x)
-    unscaled = options.solver == "exact" and options.l2 == 0
-    fitted = units.AS_THEY_ARE if unscaled else standard
+    standard = units.AS_THEY_ARE if options.no_standardize else units.standard(task.train)
+    unscaled = options.solver == "exact" and options.l2 == 0 and not options.no_standardize
+    fitted = units.exact(task.train) if unscaled else standard
     train, test = (units.convert(part, fitted) for part in (task.train, task.test))
     task = task._replace(train=train, test=test)
     fit, seconds = SOLVERS[options.solver](task, options)

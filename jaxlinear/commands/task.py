@@ -10,6 +10,7 @@ import numpy as np
 import jaxlinear as jl
 from jaxlinear import losses, metrics
 from jaxlinear.data.files import Table, load
+from jaxlinear.data.single_precision import single
 
 LOSSES = {
     loss.__name__: loss
@@ -27,7 +28,7 @@ LOSSES = {
     )
 }
 NAMED = ("sample", "fashion_mnist")
-_CLASSES_AT_MOST = 20  # a target of integers with more values is taken for a number
+_CLASSES_AT_MOST = 20  # whole numbers with more values are not taken for classes unasked
 
 
 class Task(NamedTuple):
@@ -47,13 +48,17 @@ def gather(options) -> Task:
     """The task that the options describe; raises ValueError where they do not fit each other."""
     if options.dataset in NAMED:
         return _named(options)
-    table = load(options.dataset, options.target)
+    # In standard units float32 holds what it would not hold as it stands in the file.
+    dtype = np.float32 if options.no_standardize else np.float64
+    table = load(options.dataset, options.target, dtype=dtype)
     loss = options.loss or _default_loss(table)
     _require_solver_of(loss, options.solver)
     if is_classifier(loss):
         table = _count_classes(table, loss)
     elif table.names:
         raise ValueError(f"--loss {loss} needs numbers; the target holds {table.names[:5]}.")
+    else:
+        table = _numbers(table)
     train, test = table.batch, table.test
     if test is None:
         train, test = _split(train, options.test_fraction, options.seed)
@@ -119,18 +124,56 @@ def _require_solver_of(loss: str, solver: str) -> None:
 
 
 def _default_loss(table: Table) -> str:
+    """Classes or numbers, where that is plain; raises ValueError that asks for --loss elsewhere.
+
+    Words are classes where they repeat: at most half as many as rows. Whole numbers are classes
+    where they are two, or count 0 … k-1 or 1 … k up to 20 with three rows or more for each, on
+    average. Fractions are numbers, and so are whole numbers that do neither: more than 20 values
+    that do not count, or more values than half of the rows.
+    """
     y = table.batch.y
-    few = y.dtype.kind in "iu" and len(np.unique(y)) <= _CLASSES_AT_MOST
-    return "softmax_cross_entropy" if y.ndim == 1 and (table.names or few) else "squared_error"
+    values, n = np.unique(y), len(y)
+    k = len(values)
+    if y.ndim == 2 and not np.isin(values, (0, 1)).all():
+        return "squared_error"
+    if y.ndim == 1 and not table.names:
+        if (values != np.round(values)).any():
+            return "squared_error"
+        counts = values[0] in (0, 1) and (np.diff(values) == 1).all() and k > 1
+        if 2 * k <= n and (k == 2 or (counts and k <= _CLASSES_AT_MOST and 3 * k <= n)):
+            return "softmax_cross_entropy"
+        if not counts and (2 * k > n or k > _CLASSES_AT_MOST):
+            return "squared_error"
+    if table.names and 2 * k <= n:
+        return "softmax_cross_entropy"
+    found = "0 and 1 in several columns" if y.ndim == 2 else f"{k} different values in {n} rows"
+    raise ValueError(
+        f"the target holds {found}, which may be classes or numbers; say which: "
+        "--loss softmax_cross_entropy for classes, --loss squared_error for numbers, --loss "
+        "logistic for labels that do not exclude each other, --loss poisson for counts."
+    )
+
+
+def _numbers(table: Table) -> Table:
+    """Whole numbers as float32, or ValueError where it cannot tell them apart."""
+
+    def convert(batch, name):
+        if batch is None or batch.y.dtype.kind == "f":
+            return batch
+        columns = batch.y.astype(np.float64).reshape(len(batch.y), -1).T
+        y = np.stack([single(column, f"the target {name}") for column in columns], axis=1)
+        return batch._replace(y=y.reshape(batch.y.shape))
+
+    return table._replace(batch=convert(table.batch, "y"), test=convert(table.test, "y_test"))
 
 
 def _count_classes(table: Table, loss: str) -> Table:
-    """Labels 0 … k-1, or signs, whatever integers or words the file has for its classes."""
+    """Labels 0 … k-1, or signs, whatever whole numbers or words the file has for its classes."""
     y = table.batch.y
-    if y.ndim == 2 or y.dtype.kind == "f":
+    if y.ndim == 2 or (y != np.round(y)).any():
         return table
     values = np.arange(len(table.names)) if table.names else np.unique(y)
-    names = table.names or tuple(str(value) for value in values)
+    names = table.names or tuple(f"{value:.0f}" for value in values)
     if len(names) < 2 or (len(names) > 2 and loss != "softmax_cross_entropy"):
         raise ValueError(f"--loss {loss} does not fit {len(names)} classes, {names[:5]}.")
 

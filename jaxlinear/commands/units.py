@@ -1,15 +1,22 @@
-"""The columns of a file in standard units, and the parameters back in the file's own."""
+"""The columns of a file in standard units, and the parameters back in the file's own.
+
+All of it is computed in double precision, and so is what the command line predicts: of columns
+far from 0, such as seconds since 1970, single precision would leave no digit.
+"""
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 import jaxlinear as jl
+from jaxlinear.data.single_precision import mean_and_deviation
 
 
 class Units(NamedTuple):
-    """What is 0 and what is 1 in every column: (d,) each, or numbers for all columns."""
+    """What is 0 and what is 1 in every column: (d,) each, or numbers for all columns.
+
+    A column whose scale is 0 is constant: it becomes 0, and so does its weight.
+    """
 
     shift: np.ndarray | float
     scale: np.ndarray | float
@@ -18,32 +25,46 @@ class Units(NamedTuple):
 AS_THEY_ARE = Units(0.0, 1.0)
 
 
-def standard(x) -> Units:
-    """Mean and standard deviation of every column; bytes stay as they are."""
-    if x.dtype == np.uint8:
+def standard(batch: jl.Batch) -> Units:
+    """Mean and standard deviation of every column where the weight is not 0; bytes stay."""
+    if batch.x.dtype == np.uint8:
         return AS_THEY_ARE
-    wide = np.asarray(x, np.float64)
-    scale = wide.std(axis=0)
-    return Units(wide.mean(axis=0), np.where(scale == 0, 1.0, scale))
+    present = batch.weight if batch.weight is not None and batch.weight.any() else None
+    return Units(*mean_and_deviation(batch.x if present is None else batch.x[present != 0]))
+
+
+def exact(batch: jl.Batch) -> Units:
+    """Columns as they are where single precision holds them, and the others about their mean."""
+    shift, scale = standard(batch)
+    if np.ndim(scale) == 0:
+        return AS_THEY_ARE
+    with np.errstate(over="ignore"):
+        held = (batch.x.astype(np.float32) == batch.x).all(axis=0)
+    return Units(np.where(held, 0.0, shift), np.where(held | (scale != 0), 1.0, 0.0))
 
 
 def convert(batch: jl.Batch | None, units: Units) -> jl.Batch | None:
     """The batch with (x − shift) / scale for x."""
     if batch is None or units is AS_THEY_ARE:
         return batch
-    x = (np.asarray(batch.x, np.float64) - units.shift) / units.scale
+    x = (np.asarray(batch.x, np.float64) - units.shift) * _per(units)
     return batch._replace(x=x.astype(batch.x.dtype))
 
 
 def fold_back(params: jl.Linear, units: Units) -> jl.Linear:
-    """The map w ((x − shift) / scale) + b as parameters of x itself."""
-    w = np.asarray(params.w, np.float64) / units.scale
-    b = np.asarray(params.b, np.float64) - (w * units.shift).sum(axis=-1)
-    return jl.Linear(jnp.asarray(w, params.w.dtype), jnp.asarray(b, params.b.dtype))
+    """The map w ((x − shift) / scale) + b as parameters of x itself, in double precision."""
+    if units is AS_THEY_ARE:
+        return params
+    w = np.asarray(params.w, np.float64) * _per(units)
+    return jl.Linear(w, np.asarray(params.b, np.float64) - (w * units.shift).sum(axis=-1))
 
 
 def express(params: jl.Linear, units: Units) -> jl.Linear:
     """The map w x + b as parameters of (x − shift) / scale; ``fold_back`` undoes it."""
     w = np.asarray(params.w, np.float64)
     b = np.asarray(params.b, np.float64) + (w * units.shift).sum(axis=-1)
-    return jl.Linear(jnp.asarray(w * units.scale, params.w.dtype), jnp.asarray(b, params.b.dtype))
+    return jl.Linear(w * units.scale, b)
+
+
+def _per(units: Units) -> np.ndarray:
+    return np.divide(1.0, units.scale, out=np.zeros_like(units.scale), where=units.scale != 0)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxlinear.data.single_precision import double, single
 from jaxlinear.types import Batch
 
 
@@ -29,7 +30,7 @@ class Table(NamedTuple):
     features: tuple[str, ...]
 
 
-def load(path: str | os.PathLike, target: str | None = None) -> Table:
+def load(path: str | os.PathLike, target: str | None = None, *, dtype=np.float32) -> Table:
     """Load examples from ``path``, told apart by its suffix.
 
     - ``.npz``: arrays x (n, d) and y (n,) or (n, k); also weight (n,), x_test, y_test.
@@ -37,22 +38,36 @@ def load(path: str | os.PathLike, target: str | None = None) -> Table:
     - ``.csv``: a header, then one example per row; ``target`` is the column of y, every other
       column is a feature.
 
-    uint8 and floating x keep their dtype, other numbers become float32, as does all of a .csv
-    file. A y of integers becomes int32, of text or booleans labels into ``names``.
+    uint8 and floating x keep their dtype, other numbers become ``dtype``, as do the features of a
+    .csv file: ``numpy.float64`` keeps what float32 cannot tell apart, such as seconds since 1970,
+    which is refused otherwise. A y of integers becomes int32, of text or booleans labels into
+    ``names``, of other numbers in a .csv file float32; y (n, 1) is (n,).
+
+    A column of a .csv file is a number or true/false in every row; NA, null, nan and the like are
+    missing there. In a target of words they are words: only an empty entry is missing. Labels such
+    as 01 are words.
 
     Raises FileNotFoundError, and ValueError that names the place of text among the features,
-    a missing or infinite value, an unknown column, an empty, damaged or ragged file, pickled
-    objects, and arrays that do not fit each other.
+    a missing or infinite value, an unknown, nameless or double column, numbers in the place of
+    names, an empty, damaged or ragged file, another encoding than UTF-8, pickled objects, and
+    arrays that do not fit each other.
     """
+    dtype = _floating(dtype)
     path = Path(path)
     readers = {".npz": _load_npz, ".npy": _load_npy, ".csv": _load_csv}
     if path.suffix not in readers:
         raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {list(readers)}.")
     _require_file(path)
-    return readers[path.suffix](path, target)
+    return readers[path.suffix](path, target, dtype)
 
 
-def _load_npz(path: Path, target: str | None) -> Table:
+def _floating(dtype) -> np.dtype:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"got dtype {np.dtype(dtype)}, expected numpy.float32 or numpy.float64.")
+    return np.dtype(dtype)
+
+
+def _load_npz(path: Path, target: str | None, dtype: np.dtype) -> Table:
     if target is not None:
         raise ValueError(f"{path}: got target {target!r}; the target of .npz is its array 'y'.")
     arrays = _read(path)
@@ -66,11 +81,11 @@ def _load_npz(path: Path, target: str | None) -> Table:
             "and x_test with y_test."
         )
     y, names = _encode(arrays["y"], f"{path}: y")
-    batch = _batch(arrays["x"], y, arrays.get("weight"), f"{path}: ", "")
+    batch = _batch(arrays["x"], y, arrays.get("weight"), f"{path}: ", "", dtype)
     if "x_test" not in arrays:
         return Table(batch, None, names, ())
     y_test, _ = _encode(arrays["y_test"], f"{path}: y_test", names)
-    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test")
+    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test", dtype)
     for name, got, expected in (("x", test.x, batch.x), ("y", test.y, batch.y)):
         if got.shape[1:] != expected.shape[1:]:
             raise ValueError(
@@ -80,7 +95,7 @@ def _load_npz(path: Path, target: str | None) -> Table:
     return Table(batch, test, names, ())
 
 
-def _load_npy(path: Path, target: str | None) -> Table:
+def _load_npy(path: Path, target: str | None, dtype: np.dtype) -> Table:
     if target is None:
         raise ValueError(f"{path} holds x alone; give the .npy file of y as target.")
     _require_file(Path(target))
@@ -89,19 +104,24 @@ def _load_npy(path: Path, target: str | None) -> Table:
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{file} holds several arrays; name it .npz.")
     y, names = _encode(y, target)
-    return Table(_batch(x, y, None, f"{path} and {target}: ", ""), None, names, ())
+    return Table(_batch(x, y, None, f"{path} and {target}: ", "", dtype), None, names, ())
 
 
-def _load_csv(path: Path, target: str | None) -> Table:
+def _load_csv(path: Path, target: str | None, dtype: np.dtype) -> Table:
     from jaxlinear.data import csv_file  # loads pyarrow
 
-    columns = csv_file.read(path, target)
+    columns = csv_file.read(path, target, dtype)
     y, names = _encode(columns.y, f"{path}: column {target!r}")
     return Table(Batch(columns.x, y), None, names, columns.features)
 
 
 def _batch(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, where: str, suffix: str
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    where: str,
+    suffix: str,
+    dtype: np.dtype,
 ) -> Batch:
     """Check that the arrays are numbers, finite, and fit each other; ``where`` begins a message."""
     if x.ndim != 2 or 0 in x.shape:
@@ -112,7 +132,7 @@ def _batch(
     if x.dtype.kind not in "buif":
         raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
     if x.dtype.kind != "f" and x.dtype != np.uint8:
-        x = x.astype(np.float32)
+        x = _floats(x, f"{where}x{suffix}", dtype)
     _require_finite(x, f"{where}x{suffix}")
     if len(y) != len(x):
         raise ValueError(
@@ -132,6 +152,16 @@ def _batch(
     return Batch(x, y, weight)
 
 
+def _floats(x: np.ndarray, where: str, dtype: np.dtype) -> np.ndarray:
+    """Whole numbers as ``dtype``, or ValueError where it cannot tell them apart."""
+    floats = np.empty(x.shape, dtype)
+    for j, column in enumerate(x.T):
+        place = f"{where}, column {j},"
+        wide = double(column, lambda column=column: len(np.unique(column)), place)
+        floats[:, j] = single(wide, place) if dtype == np.float32 else wide
+    return floats
+
+
 def _encode(
     y: np.ndarray, where: str, names: tuple[str, ...] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -143,6 +173,8 @@ def _encode(
         raise ValueError(
             f"{where} has shape {y.shape}, expected (n,) or (n, k), and no empty axis."
         )
+    if y.shape[1:] == (1,):
+        y = y[:, 0]
     if y.dtype.kind in "bUST" and y.ndim == 1:
         return _labels(y.astype(str), where, names)
     if y.dtype.kind not in "uif":
@@ -213,21 +245,23 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         ) from error
 
 
-def load_features(path: str | os.PathLike, features: tuple[str, ...] = ()) -> np.ndarray:
+def load_features(
+    path: str | os.PathLike, features: tuple[str, ...] = (), *, dtype=np.float32
+) -> np.ndarray:
     """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or .csv.
 
     Of a .csv file the columns ``features`` are taken, in that order, whatever else it holds.
     Raises as ``load`` does.
     """
-    path = Path(path)
+    path, dtype = Path(path), _floating(dtype)
     _require_file(path)
     if path.suffix == ".csv":
         from jaxlinear.data import csv_file  # loads pyarrow
 
-        return csv_file.read_features(path, features)
+        return csv_file.read_features(path, features, dtype)
     arrays = _read(path)
     if isinstance(arrays, dict):
         if "x" not in arrays:
             raise ValueError(f"{path}: got the arrays {sorted(arrays)}, expected x.")
         arrays = arrays["x"]
-    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "").x
+    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "", dtype).x

@@ -1,0 +1,61 @@
+"""Numbers in double and single precision, where they survive it: what would be lost has a name.
+
+Dates in seconds since 1970 and identifiers near 10⁹ are further from 0 than from each other, and
+the 24 bits of float32 do not reach: neighbours become one number.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+_SHARE = 1e-3  # of the standard deviation: what rounding may move a number by
+
+
+def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.ndarray:
+    """A column (n,) as float64; raises ValueError where whole numbers of it become one.
+
+    ``distinct`` counts the numbers of the column as they are, and is called if they are large.
+    """
+    wide = column.astype(np.float64)
+    if wide.size and np.abs(wide).max() >= 2**53 and len(np.unique(wide)) < distinct():
+        raise ValueError(
+            f"{where} runs from {wide.min():.17g} to {wide.max():.17g} in numbers that float64 "
+            "cannot tell apart; subtract what they share, or leave them out."
+        )
+    return wide
+
+
+def single(column: np.ndarray, where: str) -> np.ndarray:
+    """A float64 column of finite numbers (n,) as float32; ValueError where that moves them.
+
+    An overflow is inf, which the caller reports by its row.
+    """
+    with np.errstate(over="ignore"):
+        rounded = column.astype(np.float32)
+    deviation = mean_and_deviation(column[:, None])[1].item()
+    if np.isfinite(rounded).all() and deviation:
+        moved = np.abs(rounded - column).max()
+        if moved > _SHARE * deviation:
+            raise ValueError(
+                f"{where} runs from {column.min():.17g} to {column.max():.17g}, which float32 "
+                f"cannot tell apart (it moves them by up to {moved:.2g}); subtract what they "
+                "share, choose another unit, or ask for dtype=numpy.float64."
+            )
+    return rounded
+
+
+def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every column (n, d), in float64.
+
+    A column that is constant has exactly its value and 0, and so has one that varies by no more
+    than the rounding of its dtype.
+    """
+    precision = np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0.0
+    x = np.asarray(x, np.float64)
+    away = x - x[0]  # of a constant column these are 0, whereas a sum of 0.1s is rounded
+    mean = x[0] + away.mean(axis=0)
+    away -= away.mean(axis=0)
+    largest = np.abs(away).max(axis=0)  # whose square may overflow, or be 0
+    share = away / np.where(largest == 0, 1, largest)
+    deviation = largest * np.sqrt(np.square(share).mean(axis=0))
+    return mean, np.where(deviation <= precision * np.abs(mean), 0.0, deviation)
