@@ -100,6 +100,10 @@ class TestNpz:
             ({"x": X, "y": Y, "weight": [1, -1, 1]}, r"weight\[1\] is negative"),
             ({"x": X, "y": Y, "weight": [1, np.nan, 1]}, "weight is nan at row 1"),
             ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "expected the same columns"),
+            (
+                {"x": X.astype(np.uint8), "y": Y, "x_test": X, "y_test": Y},
+                "x of dtype uint8 and x_test of float32; expected bytes in both",
+            ),
             ({"x": X, "y": Y, "x_test": X[:2], "y_test": Y}, "2 rows of x_test and 3 of y_test"),
             ({"x": X, "y": list("abc"), "x_test": X, "y_test": list("abd")}, r"holds \['d'\]"),
             ({"x": X, "y": list("abc"), "x_test": X, "y_test": Y}, "y_test holds numbers"),
@@ -233,11 +237,7 @@ class TestCsv:
         path = csv(tmp_path, "a,y\n1700000000,2\n1700000001,4\n")
         table = load(path, target="y", dtype=np.float64)
         assert table.batch.x.tolist() == [[1700000000], [1700000001]]
-        x = load_features(path, ("a",), dtype=np.float64)
-        np.testing.assert_array_equal(x, table.batch.x)
-        for read in (lambda: load(path, target="y"), lambda: load_features(path, ("a",))):
-            with pytest.raises(ValueError, match="'a' runs from 1700000000 to 1700000001, which"):
-                read()
+        np.testing.assert_array_equal(load_features(path, ("a",)), table.batch.x)
 
     def test_a_column_that_turns_to_fractions_late(self, tmp_path):
         table = load(csv(tmp_path, "a,y\n" + "1,2\n" * 300_000 + "1.5,2\n"), target="y")

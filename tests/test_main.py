@@ -17,6 +17,7 @@ import pytest
 import jaxlinear as jl
 from jaxlinear import model_file
 from jaxlinear.__main__ import main, parser
+from jaxlinear.commands.task import gather
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(150, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1000.0, 5.0]
@@ -25,9 +26,9 @@ NUMBER = 3 * STANDARD[:, 0] - STANDARD[:, 1] + 7
 WORD = np.where(STANDARD @ [1, 2, -1] > 0, "yes", "no")
 
 
-def write_csv(path, **target):
+def write_csv(path, encoding="utf-8", **target):
     columns = {"first": X[:, 0], "second": X[:, 1], "third": X[:, 2], **target}
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding=encoding) as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
@@ -274,6 +275,156 @@ def test_a_column_twice_is_said_and_saved(tmp_path, capsys):
     assert report["train"]["r2"] > 0.999
 
 
+def made(columns, names="abcdefgh"):
+    """The text of a .csv file."""
+    rows = [names[: len(columns)], *zip(*columns, strict=True)]
+    return "".join(",".join(str(value) for value in row) + "\n" for row in rows)
+
+
+SPREAD = 1_000_000 * np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8, 9.5, 7, 9.25, 3.25, 2.25])
+TARGETS = {  # what 15 · repeats rows hold for a target, and what is made of it
+    "prices": (SPREAD.astype(int), 1, "squared_error"),
+    "fractions": (SPREAD / 3e6, 1, "squared_error"),
+    "ages": (np.arange(17, 92), 1, "squared_error"),
+    "ages often": (np.arange(17, 92), 5, "squared_error"),
+    "digits in few rows": (np.arange(15) % 10, 1, None),
+    "ranks": (np.arange(15), 1, None),
+    "marks that do not begin at 1": (3 + np.arange(15) % 6, 10, None),
+    "a hundred that count": (np.arange(105) % 100, 10, None),
+    "one number": (np.full(15, 5), 1, None),
+    "names": ([f"name {i}" for i in range(15)], 1, None),
+    "digits": (np.arange(15) % 10, 4, "softmax_cross_entropy"),
+    "counted from 1": (1 + np.arange(15) % 3, 1, "softmax_cross_entropy"),
+    "0. and 1.": (np.arange(15.0) % 2, 1, "softmax_cross_entropy"),
+    "two numbers": (3 + 4 * (np.arange(15) % 2), 1, "softmax_cross_entropy"),
+    "codes": (["01", "1", "2"] * 5, 1, "softmax_cross_entropy"),
+    "words": (["NA", "EU", "null"] * 5, 1, "softmax_cross_entropy"),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_classes_or_numbers(tmp_path, target):
+    """What is neither plainly asks for --loss."""
+    y, repeats, loss = TARGETS[target]
+    y = list(y) * repeats
+    (tmp_path / "data.csv").write_text(made([np.arange(len(y)) * 0.5, y]))
+    options = parser().parse_args(
+        ["train", "--dataset", str(tmp_path / "data.csv"), "--target", "b", "--test-fraction", "0"]
+    )
+    if loss is None:
+        with pytest.raises(ValueError, match=r"the target holds .* --loss"):
+            gather(options)
+        return
+    task = gather(options)
+    assert task.loss == loss
+    if loss == "softmax_cross_entropy":
+        values = sorted(set(y))
+        text = y if isinstance(y[0], str) else [f"{value:.0f}" for value in y]
+        assert [task.names[label] for label in task.train.y] == text
+        assert len(task.names) == len(values)
+    else:
+        np.testing.assert_array_equal(task.train.y, np.float32(y))
+
+
+EVERY_SOLVER = {
+    "exact": ["--solver", "exact"],
+    "ridge": ["--solver", "exact", "--l2", 1e-4],
+    "newton": ["--solver", "newton", "--l2", 1e-4],
+    "sgd": ["--epochs", 100, "--batch-size", 20],
+}
+NOISE = np.where(np.arange(150) % 2, np.nextafter(14.62, 20), 14.62)
+# The columns beside an informative one, to train on and to test on.
+BESIDE = {
+    "constant": ([np.full(150, 0.1), np.full(150, 14.62)],) * 2,
+    "constant up to rounding": ([NOISE, 1 / NOISE],) * 2,
+    "constant, and huge or tiny": ([np.full(150, 1e30), np.full(150, 1e-30)],) * 2,
+    "constant in training alone": ([np.full(150, 0.1)], [1e3 * rng.normal(size=150)]),
+    "single precision": ([np.full(150, 0.1, np.float32)],) * 2,
+}
+
+
+@pytest.mark.parametrize("solver", EVERY_SOLVER)
+def test_constant_columns_have_no_weight(tmp_path, capsys, solver):
+    y = 2 * STANDARD[:, 0] + 100
+    for name, (train, test) in BESIDE.items():
+        arrays = [np.stack([STANDARD[:, 0].astype(c[0].dtype), *c], axis=1) for c in (train, test)]
+        np.savez(tmp_path / "data.npz", x=arrays[0], y=y, x_test=arrays[1], y_test=y)
+        code, _, err = run(
+            capsys, "train", "--dataset", tmp_path / "data.npz", *EVERY_SOLVER[solver],
+            "--no-plots", "--out", tmp_path,
+        )  # fmt: skip
+        assert code == 0, err
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["train"]["r2"] > 0.999 and report["test"]["r2"] > 0.999, name
+        w = model_file.load(tmp_path / "model.npz").params.w
+        np.testing.assert_allclose(w[0], 2, rtol=1e-3)
+        assert np.abs(w[1:] * arrays[0][0, 1:]).max() < 1e-3
+
+
+@pytest.mark.parametrize("solver", EVERY_SOLVER)
+def test_seconds_since_1970(tmp_path, capsys, solver):
+    """float32 would round them to multiples of 128; the columns and the model must not be."""
+    seconds = 1_700_000_000 + np.sort(rng.integers(0, 600, 150))
+    y = 0.01 * (seconds - 1_700_000_000) + STANDARD[:, 0]
+    (tmp_path / "data.csv").write_text(made([seconds, STANDARD[:, 0], y]))
+    np.savez(tmp_path / "whole.npz", x=np.stack([seconds, np.arange(150) % 7], 1), y=y)
+    np.savez(tmp_path / "data.npz", x=np.stack([seconds, STANDARD[:, 0]], 1), y=y)
+    for file in ("data.csv", "data.npz", "whole.npz"):
+        target = ["--target", "c"] if file.endswith("csv") else []
+        code, _, err = run(
+            capsys, "train", "--dataset", tmp_path / file, *target, *EVERY_SOLVER[solver],
+            "--no-plots", "--test-fraction", 0, "--out", tmp_path,
+        )  # fmt: skip
+        assert code == 0, err
+        rows = predicted(capsys, tmp_path / "model.npz", tmp_path / file)
+        got = np.array([float(row["prediction"]) for row in rows])
+        if file == "whole.npz":
+            assert np.corrcoef(got, y)[0, 1] > 0.8
+        else:
+            np.testing.assert_allclose(got, y, atol=0.01)
+
+
+def test_a_row_of_weight_0_has_no_say_in_the_units(tmp_path, capsys):
+    weight = np.ones(150)
+    weight[0] = 0
+    for far in (1.0, 1e9):
+        x = STANDARD.copy()
+        x[0] = far
+        np.savez(tmp_path / "data.npz", x=x, y=NUMBER, weight=weight)
+        _, _, params = train_exact(
+            tmp_path, capsys, tmp_path / "data.npz", "--l2", 0.1, "--test-fraction", 0
+        )
+        x, y = STANDARD[1:], NUMBER[1:]
+        expected = weighted_ridge(x, y, weight[1:], 0.1 * x.var(axis=0))
+        np.testing.assert_allclose(params.w, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_labels_that_do_not_exclude_each_other(tmp_path, capsys, loss):
+    """Every output is a decision of its own: no argmax, no softmax."""
+    y = np.stack([STANDARD[:, 0] > 0, STANDARD[:, 1] > 0.5, np.full(150, True)], axis=1)
+    y = np.where(y, 1, -1 if loss == "hinge" else 0)
+    np.savez(tmp_path / "data.npz", x=STANDARD, y=y)
+    code, _, err = run(
+        capsys, "train", "--dataset", tmp_path / "data.npz", "--loss", loss, "--epochs", 50,
+        "--no-plots", "--test-fraction", 0, "--out", tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
+    rows = predicted(capsys, tmp_path / "model.npz", tmp_path / "data.npz")
+    got = np.array([[int(row[f"prediction_{i}"]) for i in range(3)] for row in rows])
+    right = np.mean(got == (y > 0))
+    assert right > 0.9
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["train"]["accuracy"] == pytest.approx(right)
+    score = np.array([float(rows[0][f"{_SCORE[loss]}_{i}"]) for i in range(3)])
+    o = jl.predict(model_file.load(tmp_path / "model.npz").params, STANDARD[:1])[0]
+    expected = 1 / (1 + np.exp(-np.abs(o))) if loss == "logistic" else np.abs(o)
+    np.testing.assert_allclose(score, expected, rtol=1e-4)
+
+
+_SCORE = {"logistic": "probability", "hinge": "margin"}
+
+
 def test_ctrl_c_is_heard_during_an_exact_fit(tmp_path, monkeypatch, capsys):
     """The fit holds another thread: the main one waits where a signal reaches it."""
     ended = threading.Event()
@@ -326,6 +477,11 @@ WRONG = [
     (["train", "--dataset", "{csv}", "--target", "answer", "--loss", "huber"], "needs numbers"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--test-fraction", "1.5"], r"[0, 1)"),
     (["train", "--dataset", "{numbers}", "--target", "price", "--lr", "1e9"], "DIVERGED"),
+    ([*EXACT, "--dataset", "{index}"], "has no name of its own"),
+    ([*EXACT, "--dataset", "{latin}"], "encoded as UTF-8"),
+    ([*EXACT, "--dataset", "{seconds}", "--no-standardize"], "column 'third' runs from"),
+    ([*EXACT, "--dataset", "{late}"], "the target runs from 1700000000 to"),
+    (["train", "--dataset", "{ranks}", "--target", "rank"], "holds 150 whole numbers in 150 rows"),
     (["train", "--target", "label"], "--target label is for files"),
     (["train", "--loss", "hinge"], "does not fit ten classes"),
     (["train", "--lr", "-1"], "lr is -1.0; expected"),
@@ -351,6 +507,11 @@ def test_wrong_input_is_one_line_and_an_exit_code(
         "csv": write_csv("data.csv", answer=WORD),
         "numbers": write_csv("numbers.csv", price=NUMBER),
         "huge": write_csv("huge.csv", price=NUMBER * 1e30),
+        "index": write_csv("index.csv", **{"": range(150), "price": NUMBER}),
+        "latin": write_csv("latin.csv", encoding="latin-1", straße=X[:, 0], price=NUMBER),
+        "seconds": write_csv("seconds.csv", third=1_700_000_000 + X[:, 0], price=NUMBER),
+        "late": write_csv("late.csv", price=1_700_000_000 + np.arange(150)),
+        "ranks": write_csv("ranks.csv", rank=range(150)),
         "model": "model.npz",
     }
     model_file.save(paths["model"], model_file.Model(jl.zeros(3), loss="squared_error"))

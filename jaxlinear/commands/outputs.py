@@ -5,8 +5,7 @@ import numpy as np
 
 import jaxlinear as jl
 from jaxlinear import _checks
-from jaxlinear.commands.task import LOSSES, has_signs
-from jaxlinear.losses import target_of
+from jaxlinear.commands.task import has_signs, is_independent
 
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
@@ -29,7 +28,7 @@ def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
 
     Of k labels that do not exclude each other (n, k), each with its own.
     """
-    if target_of(LOSSES[loss]) == "labels":
+    if not is_independent(loss):
         p = np.asarray(jax.nn.softmax(o))
         return p.argmax(1), p.max(1)
     label = (o > 0).astype(int)

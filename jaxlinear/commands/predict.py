@@ -20,7 +20,7 @@ def run(options) -> None:
     if options.data in NAMED:
         x = fashion_mnist(options.data, options.directory).test.x
     else:
-        x = load_features(options.data, model.features, dtype=np.float64)
+        x = load_features(options.data, model.features)
     header, rows = _rows(model, outputs_of(model.params, x))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])

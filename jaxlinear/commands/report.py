@@ -7,7 +7,7 @@ import jaxlinear as jl
 from jaxlinear import metrics
 from jaxlinear.commands.outputs import outputs_of
 from jaxlinear.commands.solvers import Solution
-from jaxlinear.commands.task import LOSSES, Task, metrics_of
+from jaxlinear.commands.task import LOSSES, Task, is_classifier, metrics_of
 
 _HYPERPARAMETERS = ("epochs", "lr", "batch_size", "l2", "momentum", "patience", "seed")
 
@@ -44,7 +44,7 @@ def table(report: dict) -> str:
         ("data", report["dataset"]),
         ("examples", "{train:,} to train, {test:,} to test".format(**report["examples"])),
         ("features", f"{report['features']:,}"),
-        ("classes", str(len(classes)) if classes else "none, the target is a number"),
+        ("classes", str(len(classes)) if classes else _without_classes(report["loss"])),
         ("loss", report["loss"]),
         ("solver", report["solver"]),
         ("device", report["device"]),
@@ -60,6 +60,10 @@ def table(report: dict) -> str:
         numbers = [value, report["test"][name]] if report["test"] else [value]
         rows.append((name, "".join(f"{number:>10.4f}" for number in numbers)))
     return "\n".join(f"{name:<16}{text}" for name, text in rows)
+
+
+def _without_classes(loss: str) -> str:
+    return f"none, the target is {'probabilities' if is_classifier(loss) else 'a number'}"
 
 
 def _times(seconds: dict[str, float | None]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxlinear as jl
@@ -82,6 +83,11 @@ def has_signs(loss: str) -> bool:
     return losses.target_of(LOSSES[loss]) == "signs"
 
 
+def is_independent(loss: str) -> bool:
+    """Whether every output of a loss decides on its own: several labels may hold at once."""
+    return is_classifier(loss) and loss != "softmax_cross_entropy"
+
+
 def has_log_mean(loss: str) -> bool:
     """Whether the outputs of a loss are the logarithm of what is predicted."""
     return losses.target_of(LOSSES[loss]) in ("counts", "positive")
@@ -89,12 +95,13 @@ def has_log_mean(loss: str) -> bool:
 
 def metrics_of(loss: str) -> dict:
     """What to measure beside the loss."""
-    if not is_classifier(loss):
-        return {} if has_log_mean(loss) else {"r2": metrics.r2}
     if has_signs(loss):
         return {"accuracy": lambda o, y, weight=None: _accuracy_of_labels(o, y > 0, weight)}
-    one_of_all = losses.target_of(LOSSES[loss]) == "labels"
-    return {"accuracy": metrics.accuracy if one_of_all else _accuracy_of_labels}
+    if is_independent(loss):
+        return {"accuracy": _accuracy_of_labels}
+    if is_classifier(loss):
+        return {"accuracy": metrics.accuracy}
+    return {} if has_log_mean(loss) else {"r2": metrics.r2}
 
 
 _accuracy_of_labels = functools.partial(metrics.accuracy, independent=True)
@@ -128,43 +135,49 @@ def _default_loss(table: Table) -> str:
 
     Words are classes where they repeat: at most half as many as rows. Whole numbers are classes
     where they are two, or count 0 … k-1 or 1 … k up to 20 with three rows or more for each, on
-    average. Fractions are numbers, and so are whole numbers that do neither: more than 20 values
-    that do not count, or more values than half of the rows.
+    average. Fractions are numbers, and so are whole numbers that do not count and are more than
+    20, or more than half as many as rows.
     """
     y = table.batch.y
     values, n = np.unique(y), len(y)
     k = len(values)
-    if y.ndim == 2 and not np.isin(values, (0, 1)).all():
-        return "squared_error"
-    if y.ndim == 1 and not table.names:
-        if (values != np.round(values)).any():
-            return "squared_error"
-        counts = values[0] in (0, 1) and (np.diff(values) == 1).all() and k > 1
-        if 2 * k <= n and (k == 2 or (counts and k <= _CLASSES_AT_MOST and 3 * k <= n)):
-            return "softmax_cross_entropy"
-        if not counts and (2 * k > n or k > _CLASSES_AT_MOST):
-            return "squared_error"
-    if table.names and 2 * k <= n:
+    repeat = 2 * k <= n
+    if table.names:
+        if not repeat:
+            raise ValueError(
+                f"the target holds {k} words in {n} rows, {table.names[:5]}, too many for classes; "
+                "name another --target, or say --loss softmax_cross_entropy."
+            )
         return "softmax_cross_entropy"
-    found = "0 and 1 in several columns" if y.ndim == 2 else f"{k} different values in {n} rows"
-    raise ValueError(
-        f"the target holds {found}, which may be classes or numbers; say which: "
-        "--loss softmax_cross_entropy for classes, --loss squared_error for numbers, --loss "
-        "logistic for labels that do not exclude each other, --loss poisson for counts."
-    )
+    if y.ndim == 2:
+        classes, numbers = False, not np.isin(values, (0, 1)).all()
+    else:
+        whole = (values == np.round(values)).all()
+        counts = k > 1 and values[0] in (0, 1) and (np.diff(values) == 1).all()
+        often = counts and k <= _CLASSES_AT_MOST and 3 * k <= n
+        classes = whole and repeat and (k == 2 or often)
+        numbers = not whole or (not counts and not (repeat and k <= _CLASSES_AT_MOST))
+    if not classes and not numbers:
+        found = "0 and 1 in several columns" if y.ndim == 2 else f"{k} whole numbers in {n} rows"
+        raise ValueError(
+            f"the target holds {found}, which may be classes or numbers; say which: --loss "
+            "softmax_cross_entropy for classes, --loss squared_error for numbers, --loss logistic "
+            "for labels that do not exclude each other, --loss poisson for counts."
+        )
+    return "softmax_cross_entropy" if classes else "squared_error"
 
 
 def _numbers(table: Table) -> Table:
-    """Whole numbers as float32, or ValueError where it cannot tell them apart."""
+    """Numbers as JAX has them, or ValueError where it cannot tell those to train on apart."""
+    dtype = jnp.result_type(float)
 
-    def convert(batch, name):
-        if batch is None or batch.y.dtype.kind == "f":
-            return batch
-        columns = batch.y.astype(np.float64).reshape(len(batch.y), -1).T
-        y = np.stack([single(column, f"the target {name}") for column in columns], axis=1)
-        return batch._replace(y=y.reshape(batch.y.shape))
+    def convert(batch):
+        return batch and batch._replace(y=batch.y.astype(dtype))
 
-    return table._replace(batch=convert(table.batch, "y"), test=convert(table.test, "y_test"))
+    if dtype == np.float32:
+        for column in table.batch.y.astype(np.float64).reshape(len(table.batch.y), -1).T:
+            single(column, "the target")
+    return table._replace(batch=convert(table.batch), test=convert(table.test))
 
 
 def _count_classes(table: Table, loss: str) -> Table:

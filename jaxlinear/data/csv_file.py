@@ -57,8 +57,8 @@ def read(path: Path, target: str | None, dtype=np.float32) -> Columns:
     return Columns(_matrix(table, features, path, dtype), features, y)
 
 
-def read_features(path: Path, features: tuple[str, ...], dtype=np.float32) -> np.ndarray:
-    """Read the columns ``features`` of ``path`` as (n, d). Raises ValueError."""
+def read_features(path: Path, features: tuple[str, ...]) -> np.ndarray:
+    """Read the columns ``features`` of ``path`` as float64 (n, d). Raises ValueError."""
     table = _parse(path)
     header = table.schema.names
     missing = [name for name in features if name not in header]
@@ -69,7 +69,7 @@ def read_features(path: Path, features: tuple[str, ...], dtype=np.float32) -> np
             f"{_separator(header)}."
         )
     _require_names(header, path)
-    return _matrix(table, features, path, dtype)
+    return _matrix(table, features, path, np.float64)
 
 
 def _parse(path: Path) -> pa.Table:

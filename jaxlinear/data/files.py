@@ -92,6 +92,11 @@ def _load_npz(path: Path, target: str | None, dtype: np.dtype) -> Table:
                 f"{path}: got {name}_test of shape {got.shape} with {name} of shape "
                 f"{expected.shape}; expected the same columns in the same order."
             )
+    if (test.x.dtype == np.uint8) != (batch.x.dtype == np.uint8):
+        raise ValueError(
+            f"{path}: got x of dtype {arrays['x'].dtype} and x_test of {arrays['x_test'].dtype}; "
+            "expected bytes in both or in neither, since bytes are scaled to [0, 1]."
+        )
     return Table(batch, test, names, ())
 
 
@@ -132,7 +137,8 @@ def _batch(
     if x.dtype.kind not in "buif":
         raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
     if x.dtype.kind != "f" and x.dtype != np.uint8:
-        x = _floats(x, f"{where}x{suffix}", dtype)
+        # Whether rounding matters is told by the rows to train on, not by a few to test on.
+        x = x.astype(dtype) if suffix else _floats(x, f"{where}x", dtype)
     _require_finite(x, f"{where}x{suffix}")
     if len(y) != len(x):
         raise ValueError(
@@ -245,23 +251,22 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         ) from error
 
 
-def load_features(
-    path: str | os.PathLike, features: tuple[str, ...] = (), *, dtype=np.float32
-) -> np.ndarray:
+def load_features(path: str | os.PathLike, features: tuple[str, ...] = ()) -> np.ndarray:
     """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or .csv.
 
     Of a .csv file the columns ``features`` are taken, in that order, whatever else it holds.
-    Raises as ``load`` does.
+    Bytes and floating x keep their dtype; all else becomes float64, since a few rows do not tell
+    whether float32 would do. Raises as ``load`` does.
     """
-    path, dtype = Path(path), _floating(dtype)
+    path = Path(path)
     _require_file(path)
     if path.suffix == ".csv":
         from jaxlinear.data import csv_file  # loads pyarrow
 
-        return csv_file.read_features(path, features, dtype)
+        return csv_file.read_features(path, features)
     arrays = _read(path)
     if isinstance(arrays, dict):
         if "x" not in arrays:
             raise ValueError(f"{path}: got the arrays {sorted(arrays)}, expected x.")
         arrays = arrays["x"]
-    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "", dtype).x
+    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "", np.dtype(np.float64)).x

@@ -39,18 +39,19 @@ def single(column: np.ndarray, where: str) -> np.ndarray:
             raise ValueError(
                 f"{where} runs from {column.min():.17g} to {column.max():.17g}, which float32 "
                 f"cannot tell apart (it moves them by up to {moved:.2g}); subtract what they "
-                "share, choose another unit, or ask for dtype=numpy.float64."
+                "share, or choose another unit (in Python, dtype=numpy.float64 keeps features)."
             )
     return rounded
 
 
 def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every column (n, d), in float64.
+    """Mean and standard deviation of every column of floating x (n, d), in float64.
 
     A column that is constant has exactly its value and 0, and so has one that varies by no more
-    than the rounding of its dtype.
+    than rounding does: that of its dtype, or that of sums in float64. Whole numbers that differ
+    were not rounded.
     """
-    precision = np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0.0
+    precision = max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps)
     x = np.asarray(x, np.float64)
     away = x - x[0]  # of a constant column these are 0, whereas a sum of 0.1s is rounded
     mean = x[0] + away.mean(axis=0)
@@ -58,4 +59,8 @@ def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     largest = np.abs(away).max(axis=0)  # whose square may overflow, or be 0
     share = away / np.where(largest == 0, 1, largest)
     deviation = largest * np.sqrt(np.square(share).mean(axis=0))
-    return mean, np.where(deviation <= precision * np.abs(mean), 0.0, deviation)
+    rounding = (deviation > 0) & (deviation <= precision * np.abs(mean))
+    if rounding.any():
+        whole = (x == np.round(x)).all(axis=0) & (np.abs(x).max(axis=0) < 2**53)
+        deviation = np.where(rounding & ~whole, 0.0, deviation)
+    return mean, deviation
