@@ -291,7 +291,13 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
             "outputs is None and the labels are traced, so the number of classes is unknown. "
             "Pass outputs=k under jit or vmap."
         )
-    largest = int(np.max(y if batch.weight is None else np.where(batch.weight != 0, y, 0)))
+    present = np.asarray(y) if batch.weight is None else np.asarray(y)[batch.weight != 0]
+    least, largest = (int(present.min()), int(present.max())) if present.size else (0, 0)
+    if least > 0:
+        raise ValueError(
+            f"y holds labels {least} … {largest} and none is 0; expected labels 0, 1, …. Use "
+            f"y - {least}, or pass outputs=k where a class has no examples."
+        )
     if largest < 1:
         raise ValueError(
             f"y holds labels up to {largest}; expected at least two classes, labelled 0, 1, …. "

@@ -16,6 +16,7 @@ by less than a factor of e^½ on the way, and what is left is at most twice what
 promises (Bach, "Self-concordant analysis for logistic regression", 2010).
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: i
     # Outputs in the thousands, as of prices, are not resolved to ½ of a unit.
     rounding = jnp.sqrt(jnp.finfo(outputs.dtype).eps) * jnp.max(jnp.abs(state.outputs))
     holds = state.moved <= jnp.maximum(0.5, rounding)
-    return jnp.minimum(bound, jnp.where(holds, 2 * state.gap, jnp.inf))
+    return jnp.minimum(bound, jnp.where(holds, 2 * jnp.maximum(state.gap, state.left), jnp.inf))
 
 
 def _of_intercept(loss: Callable, problem: Problem, outputs, slope: Float[Array, "k *one"]):
@@ -87,7 +88,7 @@ def runs_away(state: State) -> Bool[Array, ""]:
 
     Newton's step to an optimum leaves next to nothing; of a loss that dies away it leaves 1 / e.
     """
-    long = jnp.maximum(state.moved, state.reach) > 0.5
+    long = jnp.maximum(state.moved, jnp.max(state.reach)) > 0.5
     return long | (state.ratio > 0.2) | state.stuck
 
 
@@ -138,5 +139,6 @@ def has_no_optimum(
         return recedes(loss, problem, state.outputs, change, trembling)
 
     # What has come to rest still trembles in the last step; all together recedes exactly or not.
-    some = along(state.step, 3e-3) | along(state.clear, 3e-3)
-    return some | along(state.theta, 8 * eps)
+    steps = jnp.concatenate([state.step[None], state.clear])
+    some = jax.vmap(functools.partial(along, trembling=3e-3))(steps)
+    return jnp.any(some) | along(state.theta, 8 * eps)

@@ -42,8 +42,11 @@ def softmax_regression(
 
     y is (n,) of integer labels, or (n, k) of distributions; ``classes`` is k where the labels do
     not tell it. All k classes have coefficients, which sum to 0 over the classes: of all that
-    give the same probabilities, those of least norm. The bias of a class without examples falls
-    until rounding ends it. See ``glm`` for the rest.
+    give the same probabilities, those of least norm. See ``glm`` for the rest.
+
+    A class without examples has its optimum at infinity: its probability is then about the
+    rounding of 1, the other classes are at their optimum, and the status is STALLED_AT_PRECISION.
+    Labels of which none is 0 are refused, unless ``classes`` is given.
 
     scikit-learn's ``LogisticRegression(C=1 / (l2 * Σ w))`` (d2l 4.1).
 
@@ -151,16 +154,19 @@ def glm(
       tol: stop after the step that promises to lower the objective by less than this part of
         it; None is 10 eps of the dtype.
       max_steps: the most steps.
-      init: parameters to start from, or a ``Fit``; where 0 is a better start, it is taken.
+      init: parameters to start from, or a ``Fit``; where w = 0 is a better start, it is taken.
       near: ``init`` is near the optimum, as the fit of all examples is to those of folds and
         bootstraps. Where they have 50 to 2,000 coefficients, the Hessian there preconditions all
         steps; under ``vmap`` over weights it is made once. The optimum is the same.
 
     Returns:
-      ``Fit``. ``report.status`` is CONVERGED; STALLED_AT_PRECISION where rounding stopped it
-      before; MAX_STEPS; DIVERGED where there is no optimum, as for classes that can be
-      separated without a penalty (the parameters are finite, and classify); or, under ``jit``
-      and ``vmap``, NONFINITE_INPUT. ``report.gap`` bounds objective − optimum where l2 > 0.
+      ``Fit``. ``report.status`` is CONVERGED, where the objective is within 1e-5 of itself of the
+      optimum (or four times ``tol``); STALLED_AT_PRECISION where rounding stopped it before, or
+      parameters rounded to their dtype are farther off; MAX_STEPS; DIVERGED where there is no
+      optimum, as for classes that can be separated without a penalty, a group without events, or
+      no events at all with any penalty (the parameters are finite, and what has an optimum is at
+      it); NO_DESCENT where the loss is not what it is said to be; or, under ``jit`` and ``vmap``,
+      NONFINITE_INPUT. ``report.gap`` is how far the objective may be above the optimum.
 
     Raises:
       ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
@@ -399,7 +405,8 @@ def _report(
     finite = jnp.isfinite(told.norm) & jnp.isfinite(told.value)
     bad_data = ~sound | ~finite & ~_checks.finite_where_present(batch._replace(y=batch.y[0]))
 
-    ended = state.stuck | (state.gap <= tol * state.scale)
+    arrived = newton.arrived(state, tol)
+    ended = state.stuck | arrived
     classes = mean > 0 if _are_classes(setting.loss) else None
     endless = factor.when(
         ended & finite & runs_away(state),
@@ -416,11 +423,9 @@ def _report(
     certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
     eps = jnp.finfo(told.value.dtype).eps
     # Less than the rounding of the objective is all that can be asked for.
-    promised = state.gap <= jnp.maximum(
-        tol * state.scale, jnp.where(state.stuck, 2 * eps * size, 0)
-    )
-    found = promised & certain & ~limit
-    lost = state.stuck & (state.gap > 64 * eps * size)
+    resolved = state.stuck & (jnp.maximum(state.gap, state.left) <= 2 * eps * size)
+    found = (arrived | resolved) & certain & ~limit
+    lost = state.stuck & (state.gap > jnp.sqrt(eps) * size)
     status = jnp.select(
         [bad_data, ~finite | endless, found, lost, ended],
         [

@@ -110,16 +110,17 @@ def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
 def _between(low, high, root, number):
     """The next trial: where the slope would be 0 were it a line, as far as the interval allows.
 
-    An exponential is no line: after e^99 at t = 1 the root is at 1e-43. So each trial lowers
-    ``high`` at most, and raises ``low`` at most, tenfold; and as the root may lie at one end again
-    and again, every other trial is the middle.
+    An exponential is no line: after e^99 at t = 1 the root is at 1e-43. So a trial lowers ``high``
+    tenfold at most, and by more where that has not been enough, as of a loss whose curvature has
+    died away; and as the root may lie at one end again and again, every other trial is the middle.
     """
+    less = high / 10 / 4.0 ** number.astype(high.dtype)
     open_end, open_start = jnp.isinf(high), low == 0
     width = jnp.where(open_end, low, high - low)
-    least = jnp.where(open_end, 2 * low, jnp.where(open_start, high / 10, low + width / 10))
+    least = jnp.where(open_end, 2 * low, jnp.where(open_start, less, low + width / 10))
     most = jnp.where(open_end, 10 * low, high - width / 10)
     far = high > 4 * low  # then the middle of the logarithms
     middle = jnp.where(far, jnp.sqrt(low) * jnp.sqrt(high), low + width / 2)
-    middle = jnp.where(open_end, 10 * low, jnp.where(open_start, high / 10, middle))
+    middle = jnp.where(open_end, 10 * low, jnp.where(open_start, less, middle))
     use_root = ~jnp.isnan(root) & ((number % 2 == 0) | open_end)
     return jnp.where(use_root, jnp.clip(root, least, most), middle)

@@ -277,9 +277,11 @@ def huber(o: Outputs, y: Target, delta: Number = 1.0) -> Value:
     ``optax.huber_loss`` and torch's ``HuberLoss``, summed over outputs (Huber, 1964).
     """
     o, y = like(o, y)
-    size = jnp.abs(o - y)
-    inside = jnp.minimum(size, delta)
-    return jnp.sum(0.5 * jnp.square(inside) + delta * (size - inside))
+    residual = o - y
+    size = jnp.abs(residual)
+    # One formula or the other: in a sum of both, the slope of a small residual is lost beside δ.
+    outside = delta * (size - 0.5 * delta)
+    return jnp.sum(jnp.where(size <= delta, 0.5 * jnp.square(residual), outside))
 
 
 @kinked

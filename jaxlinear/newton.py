@@ -53,9 +53,10 @@ class State(NamedTuple):
     ``size`` is what the rounding of the value is relative to, ``scale`` what ``tol`` is: the mean
     loss less ``least``, the least it can be (of counts near 1e8 nearly all of a loss is what no
     model changes), and no less than ``floor``. Of the last step, ``gap`` is the decrease that the
-    quadratic model promised to it, ``moved`` the largest change of an output in it, and ``ratio``
-    the slope along it that it left, as a part of the slope before. ``clear`` is the last step that
-    promised far more than rounding, and ``reach`` the largest change of an output in that one.
+    quadratic model promised to it, ``left`` what it leaves to the next by the same form of H,
+    ``moved`` the largest change of an output in it, and ``ratio`` the slope along it that it left,
+    as a part of the slope before. ``clear`` are the last steps that promised more than two levels
+    of rounding, and ``reach`` the largest change of an output in them.
     """
 
     theta: Float[Array, "k p"]
@@ -70,9 +71,10 @@ class State(NamedTuple):
     built: Any
     number: Int[Array, ""]
     step: Float[Array, "k p"]
-    clear: Float[Array, "k p"]
-    reach: Float[Array, ""]
+    clear: Float[Array, "2 k p"]
+    reach: Float[Array, "2"]
     gap: Float[Array, ""]
+    left: Float[Array, ""]
     moved: Float[Array, ""]
     ratio: Float[Array, ""]
     stuck: Bool[Array, ""]
@@ -216,9 +218,10 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         built=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
         number=jnp.int32(0),
         step=jnp.zeros_like(theta),
-        clear=jnp.zeros_like(theta),
-        reach=zero,
+        clear=jnp.stack([0 * theta, 0 * theta]),
+        reach=jnp.stack([zero, zero]),
         gap=zero + jnp.inf,
+        left=zero + jnp.inf,
         moved=zero,
         ratio=zero,
         stuck=jnp.array(False),
@@ -231,8 +234,12 @@ def _scale(total: Values, least, floor):
 
 
 def _unfinished(setting: Setting, state: State):
-    promising = state.gap > setting.tol * state.scale
-    return (state.number < setting.most) & promising & ~state.stuck
+    return (state.number < setting.most) & ~arrived(state, setting.tol) & ~state.stuck
+
+
+def arrived(state: State, tol):
+    """Whether the last step promised little, and left little: the curvature did not change."""
+    return jnp.maximum(state.gap, state.left / 10) <= tol * state.scale
 
 
 def _build(setting: Setting, prepared, problem: Problem, outputs):
@@ -252,28 +259,37 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         direction = -_newton_step(setting, prepared, problem, state, built)
     else:
         direction = -_inverse(form, prepared, built, state, clock)
-    # No curvature at all, as of Huber's loss where every residual is large.
-    direction = jnp.where(jnp.any(direction), direction, -state.gradient)
+    # No curvature at all, as of Huber's loss where every residual is large: no promise, either.
+    blind = ~jnp.any(direction) & jnp.any(state.gradient)
+    direction = jnp.where(blind, -state.gradient, direction)
     if setting.classes:
         direction = without_shared(problem, direction)
+    direction = _not_too_long(direction, state.gradient)
     slope = jnp.sum(direction * state.gradient)
     change = outputs_of(problem, direction)
     ray = Ray(
         state.outputs, change, _of_penalty(problem, state.theta, direction),
-        state.value, slope, state.size,
+        state.value, slope, jnp.where(blind, 0, state.size),
     )  # fmt: skip
     found = line_search.search(setting.loss, problem, ray)
     step, total = found.t * direction, found.values
     theta = state.theta + step
     value, gradient = objective(problem, theta, total)
     better = active & found.good
+    promise, ratio = jnp.where(blind, jnp.inf, -slope / 2), found.slope / slope
     # Near the end the value is all rounding, and the promise tells whether anything is gained.
-    promise, noise = -slope / 2, 32 * jnp.finfo(slope.dtype).eps * state.size
     no_gain = (value >= state.value) & (promise > state.gap / 4)
-    no_gain |= (value >= state.value - noise) & (promise > 0.8 * state.gap)
-
-    moved = jnp.max(jnp.abs(found.t * change), where=(problem.share > 0)[:, None], initial=0)
-    clear = promise > jnp.sqrt(jnp.finfo(slope.dtype).eps) * state.scale
+    # Where the curvature is less than its damping, steps are short and go on for ever.
+    noise = 32 * jnp.finfo(slope.dtype).eps * state.size
+    no_gain |= (value >= state.value - noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
+    # Also of a step that was not taken, since there was nothing to gain.
+    t = jnp.where(found.good, found.t, 1)
+    moved = jnp.max(jnp.abs(t * change), where=(problem.share > 0)[:, None], initial=0)
+    eps = jnp.finfo(slope.dtype).eps
+    level = jnp.sqrt(eps) * state.size
+    clear = better & (
+        promise > jnp.stack([jnp.maximum(level, state.floor), jnp.sqrt(eps) * state.scale])
+    )
 
     def choose(new, old):
         return jnp.where(better, new, old)
@@ -291,13 +307,24 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         built=built,
         number=state.number + active,
         step=choose(step, state.step),
-        clear=jnp.where(better & clear, step, state.clear),
-        reach=jnp.where(better & clear, moved, state.reach),
+        clear=jnp.where(clear[:, None, None], step[None], state.clear),
+        reach=jnp.where(clear, moved, state.reach),
         gap=jnp.where(active, promise, state.gap),
-        moved=choose(moved, state.moved),
-        ratio=choose(found.slope / slope, state.ratio),
+        left=choose(jnp.sum(form.apply(prepared, built, gradient) * gradient) / 2, state.left),
+        moved=jnp.where(active, moved, state.moved),
+        ratio=choose(ratio, state.ratio),
         stuck=state.stuck | (active & (~found.good | no_gain)),
     )
+
+
+def _not_too_long(direction, gradient):
+    """The direction, of no more than 1e8; where it is no number, that of steepest descent.
+
+    Where the curvature of all losses has died away, H⁻¹ is no measure for a step. The search goes
+    beyond t = 1 where it has to.
+    """
+    direction = jnp.where(jnp.isfinite(direction).all(), direction, -gradient)
+    return direction / jnp.maximum(jnp.max(jnp.abs(direction)) / 1e8, 1)
 
 
 def _of_penalty(problem: Problem, theta, direction) -> Float[Array, "3"]:

@@ -72,10 +72,11 @@ def linear_probe(
     >>> print(probe.scores.shape, probe.l2.shape)
     (3,) ()
     """
-    (x, y, weight), *_ = _checks.examples(
+    (x, y, weight), shape, _ = _checks.examples(
         x, y, weight, losses.target_of(loss), outputs=outputs, look=False
     )
     n = len(x)
+    outputs = shape[0] if shape else None  # also where all of a class are held out
     held_out = resample.rows_as_mask(held_out, n)
     total = _ones_or(weight, n)
     held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)

@@ -88,7 +88,7 @@ class Status(enum.IntEnum):
 
 
 _SENTENCES = {
-    Status.CONVERGED: "The solver's own test of convergence was met.",
+    Status.CONVERGED: "The optimum, to what the dtype can tell; after SGD: patience ran out.",
     Status.MAX_STEPS: "All steps were taken; whether this is the optimum was not tested.",
     Status.STALLED_AT_PRECISION: "The dtype can do no more; use float64 for a closer solution.",
     Status.RANK_DEFICIENT: "Columns of x depend on each other as far as the dtype can tell: the "
@@ -108,8 +108,9 @@ class Report(NamedTuple):
     ``status`` is a ``Status`` code, ``steps`` the number of updates behind the parameters,
     ``objective`` and ``gradient_norm`` the full training objective and the 2-norm of its
     gradient at the parameters. ``rank`` is that of x, without the column of ones, where the
-    solver finds it out. ``gap`` bounds how far the objective is above the optimum, as
-    ‖gradient‖² / (2 l2), where l2 > 0.
+    solver finds it out. ``gap`` is how far the objective may be above the optimum: the less of
+    ‖gradient‖² / (2 l2) in w, a bound where l2 > 0, and twice what the last of Newton's steps
+    promised, where that step was short; inf where neither is known.
     """
 
     status: Int[Array, "*models"]

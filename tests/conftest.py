@@ -24,6 +24,10 @@ def compiled_sooner(request):
     """Without LLVM's optimisations, which are a fifth of the time of the suite: it compiles."""
     name = request.module.__name__
     jax.config.update("jax_disable_most_optimizations", name not in COMPILED_AS_EVER)
+    yield
+    # Every program takes memory maps, of which a process may have 65,530: beyond them, compiling
+    # ends in a segmentation fault.
+    jax.clear_caches()
 
 
 @pytest.fixture
