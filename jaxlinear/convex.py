@@ -416,9 +416,9 @@ def _report(
     )
     limit = jnp.array(False)
     if classes is not None:
-        endless |= jnp.sum(classes) < 2
-        fewer = jnp.broadcast_to(jnp.where(classes, 0, -1.0)[None], state.outputs.shape)
-        limit = recedes(loss, problem, state.outputs, fewer.astype(state.outputs.dtype), 0)
+        fewer = jnp.where(classes[None], jnp.zeros_like(state.outputs), -1)
+        limit = recedes(loss, problem, state.outputs, fewer, 0)
+        endless |= limit & (jnp.sum(classes) < 2)
     size = jnp.maximum(state.size, state.floor)
     certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
     eps = jnp.finfo(told.value.dtype).eps
