@@ -356,7 +356,7 @@ def _intercepts_alone(setting: _Setting, problem: curvature.Problem, mean) -> Fl
     """
     theta = jnp.zeros_like(problem.penalty)
     family = losses.family_of(setting.loss)
-    if family is None or not setting.intercept:
+    if family is None or family.link is None or not setting.intercept:
         return theta
     b = family.link(mean)
     if len(problem.y) > 1:

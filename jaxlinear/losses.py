@@ -66,16 +66,17 @@ class Family(NamedTuple):
 
     ``least(y)`` is the loss at the best outputs ô for y alone, ``log_density(y, phi)`` is
     log f(y; ô). ``link(mean)`` are the outputs at which the mean loss is least where they are the
-    same for all examples, from the mean of y (of one-hot vectors for labels). ``dispersion`` is φ
+    same for all examples, from the mean of y (of one-hot vectors for labels), where a solver then
+    starts; None where that is not known. ``dispersion`` is φ
     where it is known, else None. ``information(o)`` is the expected second derivative of the loss,
     or None where it does not depend on y: with the canonical link.
     """
 
     least: Callable
     log_density: Callable
-    link: Callable
     dispersion: float | None = None
     information: Callable | None = None
+    link: Callable | None = None
 
 
 def family(of: Family) -> Callable:
@@ -125,20 +126,20 @@ def _logit(p):
 _GAUSSIAN = Family(
     lambda y: jnp.zeros_like(jnp.sum(y)),
     lambda y, phi: -0.5 * jnp.size(y) * jnp.log(2 * jnp.pi * phi),
-    lambda mean: mean,
+    link=lambda mean: mean,
 )
 _MULTINOMIAL = Family(
-    _entropy_of_labels, lambda y, phi: -_entropy_of_labels(y), _log_shares, dispersion=1.0
+    _entropy_of_labels, lambda y, phi: -_entropy_of_labels(y), 1.0, link=_log_shares
 )
-_BERNOULLI = Family(_binary_entropy, lambda y, phi: -_binary_entropy(y), _logit, dispersion=1.0)
+_BERNOULLI = Family(_binary_entropy, lambda y, phi: -_binary_entropy(y), 1.0, link=_logit)
 _POISSON = Family(
     _least_of_poisson,
     lambda y, phi: -_least_of_poisson(y) - jnp.sum(gammaln(y + 1)),
-    jnp.log,
-    dispersion=1.0,
+    1.0,
+    link=jnp.log,
 )
 _GAMMA = Family(
-    lambda y: jnp.sum(1 + jnp.log(y)), _log_gamma_density, jnp.log, information=jnp.ones_like
+    lambda y: jnp.sum(1 + jnp.log(y)), _log_gamma_density, None, jnp.ones_like, link=jnp.log
 )
 
 

@@ -161,7 +161,8 @@ def each_loss(loss: Callable, outputs, y, weight):
         largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
         return where_present(~lost, rows, jnp.where(jnp.isfinite(largest), largest, 0))
 
-    return each(*jax.tree.map(fill, (outputs, y))), jnp.where(lost, 0, weight)
+    values = each(*jax.tree.map(fill, (outputs, y)))  # the largest of one-hot rows is no target
+    return jnp.where(lost, 0, values), jnp.where(lost, 0, weight)
 
 
 def _mean(minibatch: bool) -> Callable:

@@ -90,6 +90,7 @@ def test_products_and_sums(n):
 def test_rows(n, way):
     """Outputs, probabilities, labels, information and metrics."""
     d, k = widths(n, WAYS.index(way))
+    k = max(k, 2)  # a softmax of one output is refused
     rng, x, _ = problem(n, d, k)
     params = jl.Linear(
         rng.normal(size=(MODELS, k, d)).astype(np.float32),
@@ -256,7 +257,7 @@ ONE_OUTPUT = {"glm_cv", "linear_probe", "poisson", "huber", "glm_path"}
 @pytest.mark.parametrize("name", FITS)
 def test_fits(n, name):
     """Parameters at the optimum by the gradient in float64, and outputs row by row."""
-    if name in SLOW_TO_COMPILE and n not in (32_769, 131_073):
+    if name in SLOW_TO_COMPILE and n != 32_769:
         pytest.skip("its parts, glm_path and glm, meet this size")
     run, slope, targets = FITS[name]
     turn = list(FITS).index(name)

