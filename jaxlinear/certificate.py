@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxlinear import factor
 from jaxlinear.columns import Units, outputs_of
-from jaxlinear.curvature import Problem
+from jaxlinear.curvature import Problem, mean_curvature
 from jaxlinear.line_search import values_at
 from jaxlinear.newton import State, objective
 
@@ -73,13 +73,7 @@ def _of_intercept(loss: Callable, problem: Problem, outputs, slope: Float[Array,
     """½ g² / h in the intercepts, which have no penalty."""
     if not slope.size:
         return jnp.zeros((), slope.dtype)
-    slopes = jax.linearize(lambda o: values_at(loss, problem, o).slopes, outputs)[1]
-
-    def curvature(unit):
-        return jnp.sum(slopes(jnp.broadcast_to(unit[None], outputs.shape)) * unit[None])
-
-    h = jax.lax.map(curvature, jnp.eye(len(slope), dtype=slope.dtype))
-    g = slope[:, 0]
+    g, h = slope[:, 0], mean_curvature(loss, problem, outputs)
     return jnp.sum(jnp.where(g == 0, 0, jnp.square(g) / (2 * h)))
 
 

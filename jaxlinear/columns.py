@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import gram
+from jaxlinear import factor, gram
 from jaxlinear.curvature import Problem
 from jaxlinear.factor import matmul
 from jaxlinear.objective import blank, ones_or, relative, weighted_mean
@@ -81,6 +81,7 @@ def _columns(intercept: bool) -> Callable:
         made = away / scale[None]
         if intercept:
             made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
+        made = factor.stored(made)
         share = ones_or(weight, len(made), made.dtype)
         none = (jnp.zeros(length, bool) for length in x.shape)
         return made, Units(center, scale), share / jnp.sum(share), *none

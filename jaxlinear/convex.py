@@ -220,13 +220,15 @@ def glm_path(
     [1.18 0.22 0.02] [0 0 0]
     """
     setting, data, start = _arranged(
-        loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init
+        loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init, fits=np.size(l2s)
     )
     l2s = jnp.asarray(_checks.numbers(l2s, "l2s", data.tol.dtype))
     return located(_path(setting, data, l2s, start), x, y, weight)
 
 
-def _arranged(loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init, *, near=False):
+def _arranged(
+    loss, x, y, outputs, offset, weight, intercept, tol, max_steps, init, *, near=False, fits=1
+):
     """What is known before tracing, the data, and where to start."""
     if near and init is None:
         raise ValueError("near needs init: the fit of all examples, for example; got None.")
@@ -243,7 +245,7 @@ def _arranged(loss, x, y, outputs, offset, weight, intercept, tol, max_steps, in
     models = shape[0] if separate else 1
     width = batch.x.shape[1] + bool(intercept)
     together = 1 if separate or not shape else shape[0]
-    form = curvature.choose(len(batch.x), together, width, models)
+    form = curvature.choose(len(batch.x), together, width, models, fits)
     if near and together * width >= _FEW and models * (together * width) ** 2 <= _ROOM:
         form = curvature.near
     most = _checks.count(max_steps, "max_steps")

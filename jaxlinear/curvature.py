@@ -1,27 +1,33 @@
-"""The curvature of a convex objective, in five forms that a machine can afford.
+"""The curvature of a convex objective, in forms that a machine can afford.
 
 H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
-outputs. ``exact`` is H itself, for few coefficients. ``alike`` has one inverse for all outputs,
-which products with H correct. ``sampled`` stands for H where such a product takes long: every
-block of one output from the examples that matter most to it, and what couples the outputs in the
-directions in which x varies most. ``shared`` has one eigendecomposition of x for thousands of
-models. ``near`` has one inverse for all models that end near each other, as the folds of a
-cross-validation do. All but the first precondition: they need not be right, only near.
+outputs. ``exact`` is H itself, for few coefficients. All others only precondition, and L-BFGS
+learns the rest: they need not be right, only near. ``diagonal`` has the mean curvature of every
+output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram matrix of
+x once it has taken as long without as that costs. ``shared`` has one eigendecomposition of the Gram
+matrix for many models or penalties. ``sampled_after`` begins like ``diagonal``, too; then it has a
+block of every output, from the examples that matter most to it, and what couples the outputs in
+the directions in which x varies most. ``near`` has one inverse for all models that end near each
+other, as the folds of a cross-validation do.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxlinear import factor
+from jaxlinear import costs, factor
 from jaxlinear.factor import matmul
 
 _SAMPLE = 4096  # examples behind the block of one output, at least
 _COUPLED = 16384  # behind what couples the outputs
 _DIRECTIONS = 60  # of largest variance, in which outputs are coupled
+_COEFFICIENTS = 2000  # of an exact form, at most
+_FEW = 10  # outputs, whose curvature takes a product for each
+_PRODUCTS = 100  # with H, at most, behind the step that ends the iteration
 
 
 class Problem(NamedTuple):
@@ -39,12 +45,16 @@ class Problem(NamedTuple):
 class Curvature(NamedTuple):
     """A form of H.
 
-    ``prepare(problem)`` is made once, unless it is given, ``build(prepared, problem, loss,
-    outputs)`` from the Hessians of the losses there, and ``apply(prepared, built, g)`` is about
-    H⁻¹ g. ``due(clock, ratio, last)`` says when to build it again: ``ratio`` is what it promises
-    now, as a part of what it promised one step ago, and ``last`` that this is little enough to
-    end. What the form leaves out is learned from ``memory`` steps by L-BFGS, or for every step
-    anew from so many ``products`` with H, at most, by conjugate gradients.
+    ``prepare(problem)`` is made once, unless it is given, ``build(prepared, problem, loss, outputs,
+    clock)`` from the Hessians of the losses there, and ``apply(prepared, built, g)`` is about
+    H⁻¹ g. ``due(clock, ratio, last)`` says when to build it again, at step number ``clock``:
+    ``ratio`` is what it promises now, as a part of what it promised one step ago, and ``last`` that
+    this is little enough to end. What the form leaves out is learned from ``memory`` steps by
+    L-BFGS; where it is not even of the right size, as ``rescaled`` says, that is learned too. The
+    step that ends the iteration takes up to ``products`` with H itself, and so does every step of a
+    form without a memory. Where the end is not near
+    after so many ``steps``, ``grow(prepared, problem, loss, outputs)`` takes the place of what was
+    prepared; in many fits side by side it does so at once.
     """
 
     prepare: Callable | None
@@ -53,6 +63,9 @@ class Curvature(NamedTuple):
     due: Callable
     memory: int = 0
     products: int = 0
+    rescaled: bool = False
+    grow: Callable | None = None
+    steps: int = 0
 
 
 def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
@@ -60,17 +73,39 @@ def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]
     return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.y)
 
 
-def mean_of_diagonal(loss: Callable, problem: Problem, outputs) -> Float[Array, ""]:
-    """The mean of Σ_i share_i h_i over outputs, without room for all of h."""
+def mean_curvature(loss: Callable, problem: Problem, outputs) -> Float[Array, " k"]:
+    """Σ_i share_i h_i, its diagonal, from products alone: there is no room for all of h.
+
+    Of many outputs it is an estimate. The mean of v · h v over vectors v of random signs is the
+    diagonal of h (Hutchinson, 1990), and every example has vectors of its own.
+    """
     slopes = jax.grad(lambda o: jnp.sum(problem.share * jax.vmap(loss)(o, problem.y)))
     product = jax.linearize(slopes, outputs)[1]
+    k = outputs.shape[1]
 
-    def of_output(unit):
-        directions = jnp.broadcast_to(unit[None], outputs.shape)
-        return jnp.sum(product(directions) * directions)
+    def along(v):
+        return jnp.sum(v * product(v), axis=0)
 
-    units = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
-    return jnp.mean(jax.lax.map(of_output, units))
+    def estimate(seed):
+        return along(_signs(outputs.shape, seed).astype(outputs.dtype))
+
+    if k == 1:
+        return along(jnp.ones_like(outputs))
+    if k <= _FEW:
+        one = jnp.eye(k, dtype=outputs.dtype)
+        rows = jax.lax.map(lambda unit: along(jnp.broadcast_to(unit[None], outputs.shape)), one)
+        return jnp.sum(rows, axis=0)
+    found = jnp.mean(jax.lax.map(estimate, jnp.arange(4, dtype=jnp.uint32)), axis=0)
+    return jnp.maximum(found, 1e-3 * jnp.mean(jnp.maximum(found, 0)))
+
+
+def _signs(shape: tuple[int, int], seed):
+    """Signs that look random: a hash of the place (MurmurHash3's last steps)."""
+    row, column = (jax.lax.broadcasted_iota(jnp.uint32, shape, axis) for axis in (0, 1))
+    bits = row * jnp.uint32(0x9E3779B1) + column * jnp.uint32(0x85EBCA77) + seed
+    for shift, multiple in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(multiple)
+    return jnp.where(bits >> 31 == 1, 1, -1)
 
 
 # ------------------------------------------------------------------ exact
@@ -83,7 +118,7 @@ class _Root(NamedTuple):
     inverse: Float[Array, " d"]
 
 
-def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> _Root:
+def _exactly(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Root:
     return _damped(hessian(problem, hessians(loss, problem, outputs)))
 
 
@@ -150,26 +185,102 @@ def _inverse(root: _Root) -> Float[Array, "d d"]:
 exact = Curvature(lambda problem: None, _exactly, _solve, _slower)
 
 
-# ------------------------------------------------------------------ alike
+# ------------------------------------------------------------------ diagonal
+
+
+def _of_diagonal(prepared, problem: Problem, loss: Callable, outputs, clock):
+    """The inverse of the diagonal of H, where every column has variance 1."""
+    size = mean_curvature(loss, problem, outputs)
+    return 1 / jnp.maximum(size[:, None] + problem.penalty, jnp.finfo(size.dtype).tiny)
+
+
+diagonal = Curvature(
+    lambda problem: None,
+    _of_diagonal,
+    lambda prepared, inverse, g: g * inverse,
+    lambda clock, ratio, last: clock == 0,
+    memory=10,
+    products=_PRODUCTS,
+    rescaled=True,
+)
+
+
+# ------------------------------------------------------------------ gram after a while
+
+
+class _Mean(NamedTuple):
+    """A factor of c G + Λ, where c is the mean curvature of all outputs; nothing until ``made``.
+
+    For many outputs the inverse, which meets them in one product.
+    """
+
+    root: _Root | Float[Array, "p p"]
+    curvature: Float[Array, ""]
+    penalty: Float[Array, ""]
+    made: Bool[Array, ""]
+
+
+class _Sizes(NamedTuple):
+    """The mean curvature of every output, and the inverse of the diagonal of H."""
+
+    curvature: Float[Array, "k 1"]
+    diagonal: Float[Array, "k p"]
 
 
 def _gram(problem: Problem) -> Float[Array, "p p"]:
     return matmul((problem.share[:, None] * problem.x).T, problem.x)
 
 
-def _inverse_of_all(gram, problem: Problem, loss: Callable, outputs) -> Float[Array, "p p"]:
-    """One inverse for all outputs: the mean curvature of the losses takes the place of each."""
-    size = mean_of_diagonal(loss, problem, outputs)
-    return _inverse(_damped(size * gram + jnp.diag(jnp.mean(problem.penalty, axis=0))))
+def _no_gram(problem: Problem) -> _Mean:
+    k, p = problem.penalty.shape
+    matrix, vector = jnp.zeros((p, p), problem.penalty.dtype), jnp.zeros_like(problem.penalty[0])
+    zero = jnp.zeros_like(vector[0])
+    return _Mean(matrix if k > _FEW else _Root(matrix, vector), zero, zero, jnp.array(False))
 
 
-alike = Curvature(
-    _gram,
-    _inverse_of_all,
-    lambda gram, inverse, g: matmul(g, inverse),
-    lambda clock, ratio, last: clock == 0,
-    products=100,
-)
+def _with_gram(prepared: _Mean, problem: Problem, loss: Callable, outputs) -> _Mean:
+    size = jnp.mean(mean_curvature(loss, problem, outputs))
+    penalty = jnp.mean(problem.penalty, axis=0)
+    root = _damped(size * _gram(problem) + jnp.diag(penalty))
+    root = _inverse(root) if len(problem.penalty) > _FEW else root
+    return _Mean(root, size, jnp.mean(penalty), jnp.array(True))
+
+
+def _sizes(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sizes:
+    size = mean_curvature(loss, problem, outputs)[:, None]
+    tiny = jnp.finfo(size.dtype).tiny
+    return _Sizes(size, 1 / jnp.maximum(size + problem.penalty, tiny))
+
+
+def _apply_mean(prepared: _Mean, built: _Sizes, g):
+    root, curvature, penalty, made = prepared
+
+    def whole(g):
+        if isinstance(root, _Root):
+            inside = _divided(root.lower, (g * root.inverse[None]).T)
+            found = _divided(root.lower, inside, transposed=True).T * root.inverse[None]
+        else:
+            found = matmul(g, root)
+        # What an output's own curvature makes of it.
+        return found * (curvature + penalty) / (built.curvature + penalty)
+
+    return jax.lax.cond(made, whole, lambda g: g * built.diagonal, g)
+
+
+@functools.cache
+def gram_after(steps: int) -> Curvature:
+    """The form whose Gram matrix costs as much as so many steps without."""
+    return Curvature(
+        _no_gram,
+        _sizes,
+        _apply_mean,
+        lambda clock, ratio, last: (clock == 0) | (clock == steps),
+        memory=10,
+        products=_PRODUCTS,
+        rescaled=True,
+        grow=_with_gram,
+        steps=steps,
+    )
 
 
 # ------------------------------------------------------------------ sampled
@@ -221,6 +332,16 @@ def _number(problem: Problem) -> int:
     return min(n, max(_SAMPLE, 4 * p))
 
 
+def _diagonal_then_blocks(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sampled:
+    """The diagonal of H at first: most problems are at their end before blocks would pay."""
+    shape = jax.eval_shape(functools.partial(_blocks, prepared, problem, loss), outputs)
+    inverse = _of_diagonal(prepared, problem, loss, outputs, clock)
+    roots = jnp.sqrt(inverse)[:, :, None] * jnp.eye(inverse.shape[1], dtype=inverse.dtype)[None]
+    start = _Sampled(roots, jnp.zeros(shape.coupling.shape, inverse.dtype))
+    blocks = functools.partial(_blocks, prepared, problem, loss)
+    return factor.when(clock > 0, blocks, outputs, start)
+
+
 def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outputs) -> _Sampled:
     h = hessians(loss, problem, outputs)
     one = jnp.eye(problem.x.shape[1], dtype=h.dtype)
@@ -268,12 +389,18 @@ def _apply_blocks(prepared: _Directions | None, built: _Sampled, g):
     return result + matmul(coupled, prepared.basis.T)
 
 
-def _now_and_then(clock, ratio, last):
-    """Often at first, when the curvature changes."""
-    return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
-
-
-sampled = Curvature(_directions, _blocks, _apply_blocks, _now_and_then, memory=15)
+@functools.cache
+def sampled_after(steps: int) -> Curvature:
+    """The form that makes its blocks after so many steps, and again after as many."""
+    return Curvature(
+        _directions,
+        _diagonal_then_blocks,
+        _apply_blocks,
+        lambda clock, ratio, last: (clock % 100 == steps) | (clock == 2 * steps) | (clock == 0),
+        memory=15,
+        products=_PRODUCTS,
+        rescaled=True,
+    )
 
 
 # ------------------------------------------------------------------ shared
@@ -288,19 +415,24 @@ def _spectrum(problem: Problem) -> _Spectrum:
     return _Spectrum(*jnp.linalg.eigh(_gram(problem)))
 
 
-def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs):
-    """The mean curvature of the losses takes the place of each."""
-    size = mean_of_diagonal(loss, problem, outputs)
+def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs, clock):
+    """The mean curvature of every output takes the place of that of every example."""
+    size = mean_curvature(loss, problem, outputs)[:, None]
     least = jnp.finfo(size.dtype).eps * prepared.values[-1]
-    values = size * jnp.maximum(prepared.values, least) + jnp.median(problem.penalty)
+    values = size * jnp.maximum(prepared.values, least)[None] + jnp.median(problem.penalty)
     return 1 / jnp.maximum(values, jnp.finfo(size.dtype).tiny)
 
 
 def _apply_scaled(prepared: _Spectrum, scale, g):
-    return matmul(matmul(g, prepared.vectors) * scale[None], prepared.vectors.T)
+    return matmul(matmul(g, prepared.vectors) * scale, prepared.vectors.T)
 
 
-shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8)
+def _now_and_then(clock, ratio, last):
+    """Often at first, when the curvature changes."""
+    return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
+
+
+shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8, products=_PRODUCTS)
 
 
 # ------------------------------------------------------------------ near
@@ -314,22 +446,39 @@ def inverse_there(loss: Callable, problem: Problem, outputs) -> Float[Array, "kp
 
 near = Curvature(
     None,
-    lambda inverse, problem, loss, outputs: (),
+    lambda inverse, problem, loss, outputs, clock: (),
     lambda inverse, built, g: matmul(inverse, g.reshape(-1)).reshape(g.shape),
-    lambda clock, ratio, last: False,
-    products=100,
+    lambda clock, ratio, last: clock == 0,
+    products=_PRODUCTS,
 )
 
 
-def choose(examples: int, outputs: int, columns: int, models: int) -> Curvature:
-    """The form for so many examples, outputs, columns, and models that share x."""
+# ------------------------------------------------------------------ the choice
+
+
+def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1) -> Curvature:
+    """The form for so many examples, outputs, columns, models that share x, and fits of each."""
     pairs = outputs * (outputs + 1) // 2
     coefficients = outputs * columns
-    work = examples * columns**2 * pairs * models
-    if coefficients <= (1000 if outputs == 1 else 100) and work <= 3e9:
+    step = costs.step(examples, columns, outputs * models)
+    newton = step + models * (pairs * costs.gram(examples, columns) + costs.cholesky(coefficients))
+    gram = costs.gram(examples, columns)
+    later = gram + costs.cholesky(columns)
+    if coefficients <= _COEFFICIENTS and 6 * newton <= min(30 * step, models * later + 12 * step):
         return exact
+    if models > 1 or fits > 1:
+        return shared if gram + costs.eigh(columns) <= 15 * fits * step else diagonal
     room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
-    if models > 1 or (outputs == 1 and room > 1e8):
-        return shared
-    slow = examples * coefficients > 1e8  # a product with H
-    return sampled if outputs == 1 or (slow and room <= 1e8) else alike
+    if outputs > 1 and room <= 1e8 and step > 2e-3:
+        steps = max(12, round(_cost_of_sampled(outputs, columns) / step / 2))
+        if steps <= 30:
+            return sampled_after(steps)
+    steps = max(4, round(later / step))
+    return gram_after(steps) if steps <= 150 else diagonal
+
+
+def _cost_of_sampled(outputs: int, columns: int) -> float:
+    pairs, directions = outputs * (outputs + 1) // 2, min(_DIRECTIONS, columns)
+    block = costs.gram(max(_SAMPLE, 4 * columns), columns) + 4 * costs.cholesky(columns)
+    coupling = pairs * costs.gram(_COUPLED, directions) + 4 * costs.cholesky(outputs * directions)
+    return outputs * block + coupling

@@ -55,6 +55,16 @@ def kept_inside(operand, changing):
     return jax.lax.optimization_barrier((operand, changing))[0]
 
 
+def stored(array):
+    """The array, in memory of its own.
+
+    The compiler merges what makes an array with a product of a matrix and a vector, which then
+    takes twenty times as long; not across the branches of a condition that it does not know.
+    """
+    here = jax.lax.optimization_barrier(jnp.array(True))
+    return jax.lax.cond(here, lambda array: array, jnp.zeros_like, array)
+
+
 def matmul(a, b):
     """a @ b at the full precision of the dtype, which accelerators do not give by themselves."""
     return jnp.matmul(a, b, precision="highest")

@@ -1,9 +1,10 @@
 """The optimum of a smooth convex objective, with a certificate, as one compiled program.
 
-Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method, with a factor of its
-Hessian where that is small, or by conjugate gradients; where products with x take long, by L-BFGS
-preconditioned with what can be had of the Hessian (see ``curvature``; Nocedal and Wright,
-*Numerical Optimization*, 2006, 7.1 and 7.2). All derivatives of the loss are autodiff's.
+Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method with a factor of its
+Hessian where that is small; else by L-BFGS, preconditioned with what can be had of the Hessian (see
+``curvature``), at two passes over x for a step. That is quick but knows only what it has seen: the
+step that ends it is one of Newton's, by conjugate gradients, and tells what is left to gain. All
+derivatives of the loss are autodiff's.
 """
 
 import functools
@@ -14,10 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxlinear import factor, line_search
+from jaxlinear import conjugate_gradients, factor, lbfgs, line_search
 from jaxlinear.columns import Units, outputs_of, unscaled
 from jaxlinear.curvature import Curvature, Problem
 from jaxlinear.factor import matmul
+from jaxlinear.lbfgs import Steps
 from jaxlinear.line_search import Ray, Values, values_at
 from jaxlinear.types import Linear
 
@@ -39,24 +41,18 @@ class Setting(NamedTuple):
     classes: bool = False
 
 
-class Steps(NamedTuple):
-    """The last m steps s, what they changed in the gradient, y, and 1 / (s · y); a ring."""
-
-    s: Float[Array, "m k p"]
-    y: Float[Array, "m k p"]
-    inverse: Float[Array, " m"]
-
-
 class State(NamedTuple):
     """Where the iteration is, and what it knows.
 
     ``size`` is what the rounding of the value is relative to, ``scale`` what ``tol`` is: the mean
     loss less ``least``, the least it can be (of counts near 1e8 nearly all of a loss is what no
-    model changes), and no less than ``floor``. Of the last step, ``gap`` is the decrease that the
-    quadratic model promised to it, ``left`` what it leaves to the next by the same form of H,
-    ``moved`` the largest change of an output in it, and ``ratio`` the slope along it that it left,
-    as a part of the slope before. ``clear`` are the last steps that promised more than two levels
-    of rounding, and ``reach`` the largest change of an output in them.
+    model changes), and no less than ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H
+    that was ``built`` last and the last steps. Of the last step, ``gap`` is the decrease that the
+    quadratic model promised to it, ``left`` what it leaves to the next by ``ahead``, ``bound`` what
+    it leaves at most, ``newton`` whether it was one by H itself, ``moved`` the largest change of an
+    output in it, and ``ratio`` the slope along it that it left, as a part of the slope before.
+    ``clear`` are the last steps that promised more than two levels of rounding, and ``reach`` the
+    largest change of an output in them.
     """
 
     theta: Float[Array, "k p"]
@@ -67,6 +63,7 @@ class State(NamedTuple):
     scale: Float[Array, ""]
     least: Float[Array, ""]
     floor: Float[Array, ""]
+    ahead: Float[Array, "k p"]
     steps: Steps
     built: Any
     number: Int[Array, ""]
@@ -75,6 +72,8 @@ class State(NamedTuple):
     reach: Float[Array, "2"]
     gap: Float[Array, ""]
     left: Float[Array, ""]
+    bound: Float[Array, ""]
+    newton: Bool[Array, ""]
     moved: Float[Array, ""]
     ratio: Float[Array, ""]
     stuck: Bool[Array, ""]
@@ -94,22 +93,61 @@ def minimise(setting: Setting, problem: Problem, theta, prepared=None) -> tuple[
         if prepared is None:
             prepared = told.form.prepare(problem)
 
-        def advance(carry):
-            clock, state = carry
-            return clock + 1, _advance(told, prepared, problem, state, clock)
-
-        start = jnp.int32(0), _start(told, prepared, problem, theta)
-        _, state = jax.lax.while_loop(lambda carry: _unfinished(told, carry[1]), advance, start)
-        return state, prepared
+        return _run(told, prepared, problem, theta)
 
     solve.def_vmap(functools.partial(_minimise_many, setting))
     return solve(problem, setting.tol, theta, prepared)
 
 
+def _run(setting: Setting, prepared, problem: Problem, theta) -> tuple[State, Any]:
+    """Steps until the end; a form that grows does so in between, where the end is not near."""
+
+    def until(clock, state: State, most):
+        return _unfinished(setting, state) & (clock < most)
+
+    def stage(carry):
+        clock, state, prepared, most = carry
+
+        def advance(carry):
+            clock, state = carry
+            return clock + 1, _advance(setting, prepared, problem, state, clock, True)
+
+        clock, state = jax.lax.while_loop(
+            lambda carry: until(*carry, most), advance, (clock, state)
+        )
+        prepared, state = _grown(setting, prepared, problem, state)
+        return clock, state, prepared, jnp.int32(setting.most)
+
+    state = _start(setting, prepared, problem, theta)
+    most = setting.form.steps or setting.most
+    start = jnp.int32(0), state, prepared, jnp.int32(most)
+    _, state, prepared, _ = jax.lax.while_loop(
+        lambda carry: _unfinished(setting, carry[1]), stage, start
+    )
+    return state, prepared
+
+
+def _grown(setting: Setting, prepared, problem: Problem, state: State):
+    if setting.form.grow is None:
+        return prepared, state
+
+    def grow(operand):
+        problem, outputs = operand
+        return setting.form.grow(prepared, problem, setting.loss, outputs)
+
+    operand = (problem, state.outputs)
+    prepared = factor.when(_unfinished(setting, state), grow, operand, prepared)
+    # What was learned of its size is of another preconditioner.
+    size = jnp.ones_like(state.steps.size)
+    return prepared, state._replace(steps=state.steps._replace(size=size))
+
+
 def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta, prepared):
     """``minimise`` for the leaves with a leading axis, those that are ``batched``.
 
-    A block of models takes steps until half of them are done; then others take their places.
+    A block of models takes steps until half of them are done; then others take their places. The
+    steps that end the iteration take products with H, which all models wait for: they are taken
+    when no model needs another step.
     """
     of_problem, of_tol, of_theta, of_prepared = batched
     if not of_theta:
@@ -118,45 +156,82 @@ def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol
         shares_x = not (of_problem.x or of_problem.share)
         prepared = _prepared_for_many(setting.form, problem, of_problem, shares_x)
         of_prepared = jax.tree.map(lambda _: not shares_x, prepared)
-    given = problem, tol, prepared
     of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
-    size = max(models // 8, min(models, _BLOCK))
 
     def start(given, theta):
         problem, tol, prepared = given
         return _start(setting._replace(tol=tol), prepared, problem, theta)
 
-    def unfinished(state: State, tol):
-        return _unfinished(setting._replace(tol=tol), state)
+    state = jax.vmap(start, (axes, 0))((problem, tol, prepared), theta)
+    if setting.form.grow is None:
+        state = _take_turns(setting, of_given, (problem, tol, prepared), state)
+        return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
 
-    def step(given, state: State, clock):
+    def stage(carry):
+        state, prepared, most = carry
+        given = problem, tol, prepared
+        state = _take_turns(setting._replace(most=most), of_given, given, state)
+        return *jax.vmap(grow, (axes, 0))(given, state), jnp.int32(setting.most)
+
+    def grow(given, state):
         problem, tol, prepared = given
-        told = setting._replace(tol=tol)
-        return _advance(told, prepared, problem, state, clock, _unfinished(told, state))
+        prepared, state = _grown(setting._replace(tol=tol), prepared, problem, state)
+        return state, prepared
+
+    def unfinished(carry):
+        return jnp.any(_unfinished(setting._replace(tol=tol), carry[0]))
+
+    own = jax.tree.map(
+        lambda leaf, own: leaf if own else jnp.stack([leaf] * models), prepared, of_prepared
+    )
+    of_prepared = jax.tree.map(lambda _: True, prepared)
+    of_given = of_problem, of_tol, of_prepared
+    axes = jax.tree.map(_axis, of_given)
+    begin = state, own, jnp.int32(min(setting.form.steps, setting.most))
+    state, prepared, _ = jax.lax.while_loop(unfinished, stage, begin)
+    return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
+
+
+def _take_turns(setting: Setting, of_given, given, state: State) -> State:
+    """Steps of models side by side, until all are done.
+
+    What is ``of_given``, problems, tolerances and what was prepared, every model has of its own.
+    """
+    tol = given[1]
+    form = setting.form
+    axes = jax.tree.map(_axis, of_given)
+    models = len(state.number)
+    size = max(models // 8, min(models, _BLOCK))
+
+    def step(given, state: State, clock, ending):
+        problem, tol, prepared = given
+        return _advance(setting._replace(tol=tol), prepared, problem, state, clock, ending)
+
+    def needs_step(state: State, tol, ending):
+        waits = _is_last(form, state, tol) & ~ending & (form.memory > 0)
+        return _unfinished(setting._replace(tol=tol), state) & ~waits
 
     def run(state: State) -> State:
-        """Steps of a block: models that are not done, and then others, which stay."""
-        rows = jax.lax.top_k(unfinished(state, tol).astype(jnp.int32), size)[1]
+        """Steps of a block: models that need some, and then others, which stay."""
+        ending = ~jnp.any(needs_step(state, tol, False))
+        rows = jax.lax.top_k(needs_step(state, tol, ending).astype(jnp.int32), size)[1]
         some = jax.tree.map(lambda leaf, own: leaf[rows] if own else leaf, given, of_given)
         part = jax.tree.map(lambda leaf: leaf[rows], state)
 
         def advance(carry):
             clock, part = carry
-            return clock + 1, jax.vmap(step, (axes, 0, None))(some, part, clock)
+            return clock + 1, jax.vmap(step, (axes, 0, None, None))(some, part, clock, ending)
 
         def busy(carry):
-            return jnp.sum(unfinished(carry[1], some[1])) > enough
+            return jnp.sum(needs_step(carry[1], some[1], ending)) > enough
 
-        enough = jnp.sum(unfinished(part, some[1])) // 2 if size < models else 0
+        enough = jnp.sum(needs_step(part, some[1], ending)) // 2 if size < models else 0
         clock, part = jax.lax.while_loop(busy, advance, (jnp.int32(0), part))
-        steps = jax.tree.map(lambda ring: jnp.roll(ring, -clock, axis=1), part.steps)
-        part = part._replace(steps=steps)  # the newest last, where a clock at 0 expects it
+        part = part._replace(steps=lbfgs.newest_last(part.steps, clock))
         return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
 
-    state = jax.vmap(start, (axes, 0))(given, theta)
-    state = jax.lax.while_loop(lambda state: jnp.any(unfinished(state, tol)), run, state)
-    return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
+    return jax.lax.while_loop(lambda state: jnp.any(needs_step(state, tol, True)), run, state)
 
 
 def _prepared_for_many(form: Curvature, problem: Problem, batched, shares_x: bool):
@@ -203,8 +278,8 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         least = jnp.sum(problem.share * jax.vmap(setting.least)(problem.y)).astype(theta.dtype)
     scale = _scale(total, least, zero)
     floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * scale  # an objective may go to 0
-    empty = jnp.zeros((setting.form.memory, *theta.shape), theta.dtype)
-    shape = jax.eval_shape(functools.partial(_build, setting, prepared), problem, outputs)
+    build = functools.partial(setting.form.build, prepared, problem, setting.loss)
+    shape = jax.eval_shape(build, outputs, jnp.int32(0))
     return State(
         theta=theta,
         outputs=outputs,
@@ -214,7 +289,8 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         scale=scale,
         least=least,
         floor=floor,
-        steps=Steps(empty, empty, empty[:, 0, 0]),
+        ahead=jnp.zeros_like(theta),
+        steps=lbfgs.none(setting.form.memory, theta),
         built=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
         number=jnp.int32(0),
         step=jnp.zeros_like(theta),
@@ -222,6 +298,8 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         reach=jnp.stack([zero, zero]),
         gap=zero + jnp.inf,
         left=zero + jnp.inf,
+        bound=zero + jnp.inf,
+        newton=jnp.array(False),
         moved=zero,
         ratio=zero,
         stuck=jnp.array(False),
@@ -238,27 +316,58 @@ def _unfinished(setting: Setting, state: State):
 
 
 def arrived(state: State, tol):
-    """Whether the last step promised little, and left little: the curvature did not change."""
-    return jnp.maximum(state.gap, state.left / 10) <= tol * state.scale
+    """Whether nothing is left to gain.
+
+    A bound says so; or a step of Newton's promised little, and left little: the curvature did not
+    change.
+    """
+    little = jnp.maximum(state.gap, state.left / 10) <= tol * state.scale
+    return (state.newton & little) | (state.bound <= tol * state.scale / 10)
 
 
-def _build(setting: Setting, prepared, problem: Problem, outputs):
-    return setting.form.build(prepared, problem, setting.loss, outputs)
+def _is_last(form: Curvature, state: State, tol):
+    """Whether the next step promises little enough to end with it: then it is Newton's.
+
+    What L-BFGS promises may be too little, for what it has not seen.
+    """
+    return state.left <= tol * state.scale / (50 if form.memory else 1)
 
 
-def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, active=True):
-    """One step, of a model that is ``active``; others stay."""
+def _bound(problem: Problem, gradient, ahead):
+    """‖g‖² / (2 λ): how far a convex objective is above its optimum, at most; inf without λ.
+
+    The intercepts, which have no penalty, count as what a step promises to them.
+    """
+    free = problem.penalty == 0
+    squares = jnp.square(gradient) / jnp.where(free, 1, problem.penalty)
+    bound = jnp.sum(jnp.where(free, gradient * ahead, squares)) / 2
+    return jnp.where(jnp.sum(free) <= len(free), bound, jnp.inf)
+
+
+def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, ending):
+    """One step, of a model that is not done; and of one that waits for its last when ``ending``."""
     form = setting.form
-    build = functools.partial(_build, setting, prepared, problem)
-    promise = jnp.sum(form.apply(prepared, state.built, state.gradient) * state.gradient) / 2
-    # The last step is one of the Hessian there: it leaves the square of its own error.
-    last = promise <= setting.tol * state.scale
-    due = form.due(clock, promise / state.gap, last)
-    built = factor.when(due, build, state.outputs, state.built)
+    last = _is_last(form, state, setting.tol)
+    active = _unfinished(setting, state)
+    if form.memory:
+        active &= ending | ~last
+    newton = last | (form.memory == 0)
+
+    def rebuild(operand):
+        state, clock = operand
+        built = form.build(prepared, problem, setting.loss, state.outputs, clock)
+        precondition = functools.partial(form.apply, prepared, built)
+        ahead = lbfgs.inverse_hessian(state.steps, clock, precondition, state.gradient)
+        return built, ahead
+
+    due = form.due(clock, state.left / state.gap, last)
+    built, ahead = factor.when(due, rebuild, (state, clock), (state.built, state.ahead))
+    precondition = functools.partial(form.apply, prepared, built)
     if form.products:
-        direction = -_newton_step(setting, prepared, problem, state, built)
-    else:
-        direction = -_inverse(form, prepared, built, state, clock)
+        known = functools.partial(lbfgs.inverse_hessian, state.steps, clock, precondition)
+        step = functools.partial(_newton_step, setting, problem, known)
+        ahead = factor.when(active & newton, step, state, ahead)
+    direction = -ahead
     # No curvature at all, as of Huber's loss where every residual is large: no promise, either.
     blind = ~jnp.any(direction) & jnp.any(state.gradient)
     direction = jnp.where(blind, -state.gradient, direction)
@@ -276,12 +385,19 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     theta = state.theta + step
     value, gradient = objective(problem, theta, total)
     better = active & found.good
+    steps = lbfgs.with_step(
+        state.steps, step, gradient - state.gradient, better, clock,
+        precondition if form.rescaled else None,
+    )  # fmt: skip
+    following = lbfgs.inverse_hessian(steps, clock + 1, precondition, gradient)
     promise, ratio = jnp.where(blind, jnp.inf, -slope / 2), found.slope / slope
     # Near the end the value is all rounding, and the promise tells whether anything is gained.
     no_gain = (value >= state.value) & (promise > state.gap / 4)
     # Where the curvature is less than its damping, steps are short and go on for ever.
     noise = 32 * jnp.finfo(slope.dtype).eps * state.size
     no_gain |= (value >= state.value - noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
+    failed = active & (~found.good | no_gain)
+    weary = failed & ~newton  # of L-BFGS: the next step is Newton's
     # Also of a step that was not taken, since there was nothing to gain.
     t = jnp.where(found.good, found.t, 1)
     moved = jnp.max(jnp.abs(t * change), where=(problem.share > 0)[:, None], initial=0)
@@ -303,17 +419,22 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         scale=choose(_scale(total, state.least, state.floor), state.scale),
         least=state.least,
         floor=state.floor,
-        steps=_with(state.steps, step, gradient - state.gradient, better, clock),
+        ahead=choose(following, state.ahead),
+        steps=steps,
         built=built,
         number=state.number + active,
         step=choose(step, state.step),
         clear=jnp.where(clear[:, None, None], step[None], state.clear),
         reach=jnp.where(clear, moved, state.reach),
         gap=jnp.where(active, promise, state.gap),
-        left=choose(jnp.sum(form.apply(prepared, built, gradient) * gradient) / 2, state.left),
+        left=jnp.where(weary, 0, choose(jnp.sum(following * gradient) / 2, state.left)),
+        bound=choose(_bound(problem, gradient, following), state.bound)
+        if form.memory
+        else state.bound,
+        newton=choose(newton, state.newton),
         moved=jnp.where(active, moved, state.moved),
         ratio=choose(ratio, state.ratio),
-        stuck=state.stuck | (active & (~found.good | no_gain)),
+        stuck=state.stuck | (failed & newton),
     )
 
 
@@ -349,52 +470,15 @@ def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
     return product
 
 
-def _newton_step(setting: Setting, prepared, problem: Problem, state: State, built):
+def _newton_step(setting: Setting, problem: Problem, known: Callable, state: State):
     """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
 
-    But not better than leaves what ends the iteration.
+    But not better than leaves what ends the iteration; ``known`` is what is known of H⁻¹.
     """
-    precondition = functools.partial(setting.form.apply, prepared, built)
     hessian = _hessian(setting.loss, problem, state.outputs)
-    promise = jnp.sum(precondition(state.gradient) * state.gradient)
-    part = promise / state.scale
-    within = jnp.clip(jnp.sqrt(part), 0.01 * setting.tol / part, 0.1)
-    return _conjugate_gradients(
-        hessian, precondition, state.gradient, within, setting.form.products
-    )
-
-
-def _inverse(form: Curvature, prepared, built, state: State, clock):
-    """H⁻¹ times the gradient, as the form and the last steps know it."""
-    steps = state.steps
-    if not form.memory:
-        return form.apply(prepared, built, state.gradient)
-    places = (clock - 1 - jnp.arange(form.memory)) % form.memory  # newest first
-
-    def back(g, place):
-        share = steps.inverse[place] * jnp.sum(steps.s[place] * g)
-        return g - share * steps.y[place], share
-
-    def forth(z, step):
-        place, share = step
-        change = share - steps.inverse[place] * jnp.sum(steps.y[place] * z)
-        return z + change * steps.s[place], None
-
-    g, shares = jax.lax.scan(back, state.gradient, places)
-    z = form.apply(prepared, built, g)
-    return jax.lax.scan(forth, z, (places, shares), reverse=True)[0]
-
-
-def _with(steps: Steps, s, y, better, clock) -> Steps:
-    """The newest step in the place of the oldest; one without curvature says nothing."""
-    memory = len(steps.inverse)
-    if not memory:
-        return steps
-    product = jnp.sum(s * y)
-    said = product > jnp.finfo(s.dtype).eps * jnp.linalg.norm(s) * jnp.linalg.norm(y)
-    inverse = jnp.where(said & better, 1 / jnp.where(said, product, 1), 0)
-    new = Steps(jnp.where(better, s, 0), jnp.where(better, y, 0), inverse)
-    return jax.tree.map(lambda ring, leaf: ring.at[clock % memory].set(leaf), steps, new)
+    part = jnp.sum(known(state.gradient) * state.gradient) / state.scale
+    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.1)
+    return conjugate_gradients.solve(hessian, known, state.gradient, within, setting.form.products)
 
 
 class Known(NamedTuple):
@@ -418,31 +502,5 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
     # divides the square of a rounding: below that, steps follow noise.
     tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5
     hessian = _hessian(loss, problem, outputs)
-    params = to_params(_conjugate_gradients(hessian, precondition, side, tiny, 500))
+    params = to_params(conjugate_gradients.solve(hessian, precondition, side, tiny, 500))
     return params if intercept else params._replace(b=g.b)
-
-
-def _conjugate_gradients(hessian: Callable, precondition: Callable, side, within, most: int):
-    """About H⁻¹ side: r · P⁻¹ r is ``within`` of what it was, or ``most`` products were made.
-
-    Along what has no curvature there is nothing to gain: it ends there.
-    """
-
-    def advance(carry):
-        z, r, p, now, number = carry
-        product = hessian(p)
-        curvature = jnp.sum(p * product)
-        length = jnp.where(curvature > 0, now / curvature, 0)
-        z, r = z + length * p, r - length * product
-        s = precondition(r)
-        new = jnp.sum(r * s)
-        return z, r, s + new / now * p, new, jnp.where(curvature > 0, number + 1, most)
-
-    def unfinished(carry):
-        *_, now, number = carry
-        return (now > within * begin) & (number < most)
-
-    s = precondition(side)
-    begin = jnp.sum(side * s)
-    start = (jnp.zeros_like(side), side, s, begin, jnp.int32(0))
-    return jax.lax.while_loop(unfinished, advance, start)[0]

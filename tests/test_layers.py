@@ -12,7 +12,7 @@ PACKAGE = ROOT / "jaxlinear"
 
 # A module imports from its own row only what stands to its left, and from the rows above.
 LAYERS = [
-    ["types", "compiler"],
+    ["types", "compiler", "costs"],
     ["_arrays"],
     ["_digits"],
     ["_checks"],
@@ -23,7 +23,7 @@ LAYERS = [
     ["metrics", "data"],
     ["train", "residual", "gram", "resample"],
     ["sharding", "spectral"],
-    ["exact", "leave_one_out", "curvature"],
+    ["exact", "leave_one_out", "curvature", "lbfgs", "conjugate_gradients"],
     ["columns", "line_search"],
     ["newton"],
     ["certificate"],
