@@ -19,6 +19,8 @@ from jaxlinear.objective import blank, ones_or, relative, weighted_mean
 from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
+_LARGE = 2**16  # numbers, for which it matters how a product reads them
+
 
 class Units(NamedTuple):
     """The center and scale of every column; with an intercept θ = (w · scale, b + w · center)."""
@@ -81,7 +83,8 @@ def _columns(intercept: bool) -> Callable:
         made = away / scale[None]
         if intercept:
             made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
-        made = factor.stored(made)
+        if made.size > _LARGE:
+            made = factor.stored(made)
         share = ones_or(weight, len(made), made.dtype)
         none = (jnp.zeros(length, bool) for length in x.shape)
         return made, Units(center, scale), share / jnp.sum(share), *none

@@ -27,6 +27,7 @@ _COUPLED = 16384  # behind what couples the outputs
 _DIRECTIONS = 60  # of largest variance, in which outputs are coupled
 _COEFFICIENTS = 2000  # of an exact form, at most
 _FEW = 10  # outputs, whose curvature takes a product for each
+_PATIENCE = 12  # steps without a matrix, at least: most problems take no more than 20
 _PRODUCTS = 100  # with H, at most, behind the step that ends the iteration
 
 
@@ -211,7 +212,7 @@ diagonal = Curvature(
 class _Mean(NamedTuple):
     """A factor of c G + Λ, where c is the mean curvature of all outputs; nothing until ``made``.
 
-    For many outputs the inverse, which meets them in one product.
+    For several outputs the inverse, which meets them in one product.
     """
 
     root: _Root | Float[Array, "p p"]
@@ -235,14 +236,14 @@ def _no_gram(problem: Problem) -> _Mean:
     k, p = problem.penalty.shape
     matrix, vector = jnp.zeros((p, p), problem.penalty.dtype), jnp.zeros_like(problem.penalty[0])
     zero = jnp.zeros_like(vector[0])
-    return _Mean(matrix if k > _FEW else _Root(matrix, vector), zero, zero, jnp.array(False))
+    return _Mean(_Root(matrix, vector) if k == 1 else matrix, zero, zero, jnp.array(False))
 
 
 def _with_gram(prepared: _Mean, problem: Problem, loss: Callable, outputs) -> _Mean:
     size = jnp.mean(mean_curvature(loss, problem, outputs))
     penalty = jnp.mean(problem.penalty, axis=0)
     root = _damped(size * _gram(problem) + jnp.diag(penalty))
-    root = _inverse(root) if len(problem.penalty) > _FEW else root
+    root = root if len(problem.penalty) == 1 else _inverse(root)
     return _Mean(root, size, jnp.mean(penalty), jnp.array(True))
 
 
@@ -470,11 +471,11 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
         return shared if gram + costs.eigh(columns) <= 15 * fits * step else diagonal
     room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
     if outputs > 1 and room <= 1e8 and step > 2e-3:
-        steps = max(12, round(_cost_of_sampled(outputs, columns) / step / 2))
+        steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))
         if steps <= 30:
             return sampled_after(steps)
-    steps = max(4, round(later / step))
-    return gram_after(steps) if steps <= 150 else diagonal
+    steps = max(_PATIENCE, round(2 * later / step))
+    return gram_after(steps) if steps <= 300 else diagonal
 
 
 def _cost_of_sampled(outputs: int, columns: int) -> float:

@@ -50,3 +50,15 @@ def compilations(caplog):
             bool(re.search(rf"Compiling (jit\()?{name}\b", record.getMessage()))
             for record in caplog.records
         )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run every combination")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        left_out = pytest.mark.skip(reason="one more combination: pytest --full runs it")
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(left_out)

@@ -29,7 +29,7 @@ def test_products_with_the_steps_are_the_recursion(number, x64):
     rng, h = quadratic()
     told, kept = lbfgs.none(5, jnp.zeros((3, 4))), []
     for clock in range(number):
-        s = rng.normal(size=(3, 4))
+        s = jnp.asarray(rng.normal(size=(3, 4)))
         y = (h @ s.ravel()).reshape(3, 4)
         told = lbfgs.with_step(told, s, y, True, clock, None)
         kept = [*kept, (s, y)][-5:]
@@ -42,7 +42,7 @@ def test_rings_that_are_turned_say_the_same(x64):
     rng, h = quadratic()
     told = lbfgs.none(4, jnp.zeros((3, 4)))
     for clock in range(6):
-        s = rng.normal(size=(3, 4))
+        s = jnp.asarray(rng.normal(size=(3, 4)))
         told = lbfgs.with_step(told, s, (h @ s.ravel()).reshape(3, 4), True, clock, None)
     g = jnp.asarray(rng.normal(size=(3, 4)))
     expected = lbfgs.inverse_hessian(told, 6, lambda g: g, g)

@@ -26,7 +26,10 @@ def wide(outputs, d, n=150):
     return x, y, np.array(jl.resample.bootstrap(jax.random.key(0), n, 4), float)
 
 
-WIDE = pytest.mark.parametrize(("loss", "outputs", "d"), [(softmax, 3, 20), (logistic, 2, 60)])
+WIDE = pytest.mark.parametrize(
+    ("loss", "outputs", "d"),
+    [(softmax, 3, 20), pytest.param(logistic, 2, 60, marks=pytest.mark.full)],
+)
 
 
 @WIDE
