@@ -227,7 +227,7 @@ def test_no_errors_where_the_optimum_is_at_infinity(name, dtype):
         assert not errors_are_nan(of(finite.params, x, np.float32(np.arange(60) % 2).astype(dtype)))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", CASES)
 def test_errors_of_many_examples_at_an_optimum_that_is_rounded(name, dtype):
     """Columns far from 0, whose parameters rounding moves; a penalty is told from that."""
