@@ -1,17 +1,18 @@
 """The curvature of a convex objective, in forms that a machine can afford.
 
 H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
-outputs. ``exact`` is H itself, for few coefficients. All others only precondition, and L-BFGS
-learns the rest: they need not be right, only near. ``diagonal`` has the mean curvature of every
-output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram matrix of
-x once it has taken as long without as that costs. ``shared`` has one eigendecomposition of the Gram
-matrix for many models or penalties. ``sampled_after`` begins like ``diagonal``, too; then it has a
-block of every output, from the examples that matter most to it, and what couples the outputs in
-the directions in which x varies most. ``near`` has one inverse for all models that end near each
-other, as the folds of a cross-validation do.
+outputs. ``exact`` is H itself, for few coefficients. All others only precondition: they need not be
+right, only near, and L-BFGS, or products with H, tell the rest. ``diagonal`` has the mean curvature
+of every output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram
+matrix of x once it has taken twice as long without as that costs. ``shared`` has one
+eigendecomposition of the Gram matrix for many models or penalties. ``sampled_after`` begins like
+``diagonal``, too; then it has a block of every output, from the examples that matter most to it,
+and what couples the outputs in the directions in which x varies most. ``near`` has one inverse for
+all models that end near each other, as the folds of a cross-validation do.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxlinear import costs, factor
+from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 
 _SAMPLE = 4096  # examples behind the block of one output, at least
@@ -53,9 +55,8 @@ class Curvature(NamedTuple):
     this is little enough to end. What the form leaves out is learned from ``memory`` steps by
     L-BFGS; where it is not even of the right size, as ``rescaled`` says, that is learned too. The
     step that ends the iteration takes up to ``products`` with H itself, and so does every step of a
-    form without a memory. Where the end is not near
-    after so many ``steps``, ``grow(prepared, problem, loss, outputs)`` takes the place of what was
-    prepared; in many fits side by side it does so at once.
+    form without a memory. Where the end is not near after so many ``steps``, ``grow(problem, loss,
+    outputs)`` takes the place of what was prepared.
     """
 
     prepare: Callable | None
@@ -101,12 +102,9 @@ def mean_curvature(loss: Callable, problem: Problem, outputs) -> Float[Array, " 
 
 
 def _signs(shape: tuple[int, int], seed):
-    """Signs that look random: a hash of the place (MurmurHash3's last steps)."""
-    row, column = (jax.lax.broadcasted_iota(jnp.uint32, shape, axis) for axis in (0, 1))
-    bits = row * jnp.uint32(0x9E3779B1) + column * jnp.uint32(0x85EBCA77) + seed
-    for shift, multiple in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        bits = (bits ^ (bits >> shift)) * jnp.uint32(multiple)
-    return jnp.where(bits >> 31 == 1, 1, -1)
+    """Signs that look random: a hash of the place."""
+    place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return jnp.where(batching.hashed(batching.hashed(place) + seed) >> 31 == 1, 1, -1)
 
 
 # ------------------------------------------------------------------ exact
@@ -191,8 +189,20 @@ exact = Curvature(lambda problem: None, _exactly, _solve, _slower)
 
 def _of_diagonal(prepared, problem: Problem, loss: Callable, outputs, clock):
     """The inverse of the diagonal of H, where every column has variance 1."""
-    size = mean_curvature(loss, problem, outputs)
-    return 1 / jnp.maximum(size[:, None] + problem.penalty, jnp.finfo(size.dtype).tiny)
+    return _sizes(prepared, problem, loss, outputs, clock).diagonal
+
+
+class _Sizes(NamedTuple):
+    """The mean curvature of every output, and the inverse of the diagonal of H."""
+
+    curvature: Float[Array, "k 1"]
+    diagonal: Float[Array, "k p"]
+
+
+def _sizes(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sizes:
+    size = mean_curvature(loss, problem, outputs)[:, None]
+    tiny = jnp.finfo(size.dtype).tiny
+    return _Sizes(size, 1 / jnp.maximum(size + problem.penalty, tiny))
 
 
 diagonal = Curvature(
@@ -221,13 +231,6 @@ class _Mean(NamedTuple):
     made: Bool[Array, ""]
 
 
-class _Sizes(NamedTuple):
-    """The mean curvature of every output, and the inverse of the diagonal of H."""
-
-    curvature: Float[Array, "k 1"]
-    diagonal: Float[Array, "k p"]
-
-
 def _gram(problem: Problem) -> Float[Array, "p p"]:
     return matmul((problem.share[:, None] * problem.x).T, problem.x)
 
@@ -239,7 +242,7 @@ def _no_gram(problem: Problem) -> _Mean:
     return _Mean(_Root(matrix, vector) if k == 1 else matrix, zero, zero, jnp.array(False))
 
 
-def _with_gram(prepared: _Mean, problem: Problem, loss: Callable, outputs) -> _Mean:
+def _with_gram(problem: Problem, loss: Callable, outputs) -> _Mean:
     size = jnp.mean(mean_curvature(loss, problem, outputs))
     penalty = jnp.mean(problem.penalty, axis=0)
     root = _damped(size * _gram(problem) + jnp.diag(penalty))
@@ -247,21 +250,11 @@ def _with_gram(prepared: _Mean, problem: Problem, loss: Callable, outputs) -> _M
     return _Mean(root, size, jnp.mean(penalty), jnp.array(True))
 
 
-def _sizes(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sizes:
-    size = mean_curvature(loss, problem, outputs)[:, None]
-    tiny = jnp.finfo(size.dtype).tiny
-    return _Sizes(size, 1 / jnp.maximum(size + problem.penalty, tiny))
-
-
 def _apply_mean(prepared: _Mean, built: _Sizes, g):
     root, curvature, penalty, made = prepared
 
     def whole(g):
-        if isinstance(root, _Root):
-            inside = _divided(root.lower, (g * root.inverse[None]).T)
-            found = _divided(root.lower, inside, transposed=True).T * root.inverse[None]
-        else:
-            found = matmul(g, root)
+        found = _solve(None, root, g) if isinstance(root, _Root) else matmul(g, root)
         # What an output's own curvature makes of it.
         return found * (curvature + penalty) / (built.curvature + penalty)
 
@@ -270,7 +263,7 @@ def _apply_mean(prepared: _Mean, built: _Sizes, g):
 
 @functools.cache
 def gram_after(steps: int) -> Curvature:
-    """The form whose Gram matrix costs as much as so many steps without."""
+    """The form that makes a Gram matrix after so many steps without."""
     return Curvature(
         _no_gram,
         _sizes,
@@ -462,8 +455,8 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
     pairs = outputs * (outputs + 1) // 2
     coefficients = outputs * columns
     step = costs.step(examples, columns, outputs * models)
-    newton = step + models * (pairs * costs.gram(examples, columns) + costs.cholesky(coefficients))
     gram = costs.gram(examples, columns)
+    newton = step + models * (pairs * gram + costs.cholesky(coefficients))
     later = gram + costs.cholesky(columns)
     if coefficients <= _COEFFICIENTS and 6 * newton <= min(30 * step, models * later + 12 * step):
         return exact
@@ -479,6 +472,7 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
 
 
 def _cost_of_sampled(outputs: int, columns: int) -> float:
+    """The seconds that the blocks take, and what couples them; an inverse takes four factors."""
     pairs, directions = outputs * (outputs + 1) // 2, min(_DIRECTIONS, columns)
     block = costs.gram(max(_SAMPLE, 4 * columns), columns) + 4 * costs.cholesky(columns)
     coupling = pairs * costs.gram(_COUPLED, directions) + 4 * costs.cholesky(outputs * directions)

@@ -2,9 +2,10 @@
 
 Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² is met by Newton's method with a factor of its
 Hessian where that is small; else by L-BFGS, preconditioned with what can be had of the Hessian (see
-``curvature``), at two passes over x for a step. That is quick but knows only what it has seen: the
-step that ends it is one of Newton's, by conjugate gradients, and tells what is left to gain. All
-derivatives of the loss are autodiff's.
+``curvature``), at two passes over x for a step. That is quick but knows only what it has seen:
+where no bound shows the end, the last step is one of Newton's, by conjugate gradients, which tells
+what is left to gain. Fits that begin near their end take such steps alone. All derivatives of the
+loss are autodiff's.
 """
 
 import functools
@@ -92,7 +93,6 @@ def minimise(setting: Setting, problem: Problem, theta, prepared=None) -> tuple[
         told = setting._replace(tol=tol)
         if prepared is None:
             prepared = told.form.prepare(problem)
-
         return _run(told, prepared, problem, theta)
 
     solve.def_vmap(functools.partial(_minimise_many, setting))
@@ -102,19 +102,18 @@ def minimise(setting: Setting, problem: Problem, theta, prepared=None) -> tuple[
 def _run(setting: Setting, prepared, problem: Problem, theta) -> tuple[State, Any]:
     """Steps until the end; a form that grows does so in between, where the end is not near."""
 
-    def until(clock, state: State, most):
-        return _unfinished(setting, state) & (clock < most)
-
     def stage(carry):
         clock, state, prepared, most = carry
+
+        def unfinished(carry):
+            clock, state = carry
+            return _unfinished(setting, state) & (clock < most)
 
         def advance(carry):
             clock, state = carry
             return clock + 1, _advance(setting, prepared, problem, state, clock, True)
 
-        clock, state = jax.lax.while_loop(
-            lambda carry: until(*carry, most), advance, (clock, state)
-        )
+        clock, state = jax.lax.while_loop(unfinished, advance, (clock, state))
         prepared, state = _grown(setting, prepared, problem, state)
         return clock, state, prepared, jnp.int32(setting.most)
 
@@ -128,12 +127,13 @@ def _run(setting: Setting, prepared, problem: Problem, theta) -> tuple[State, An
 
 
 def _grown(setting: Setting, prepared, problem: Problem, state: State):
+    """What was prepared, grown where the end is not near; and the state that fits to it."""
     if setting.form.grow is None:
         return prepared, state
 
     def grow(operand):
         problem, outputs = operand
-        return setting.form.grow(prepared, problem, setting.loss, outputs)
+        return setting.form.grow(problem, setting.loss, outputs)
 
     operand = (problem, state.outputs)
     prepared = factor.when(_unfinished(setting, state), grow, operand, prepared)
@@ -182,13 +182,13 @@ def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol
     def unfinished(carry):
         return jnp.any(_unfinished(setting._replace(tol=tol), carry[0]))
 
-    own = jax.tree.map(
+    prepared = jax.tree.map(
         lambda leaf, own: leaf if own else jnp.stack([leaf] * models), prepared, of_prepared
     )
     of_prepared = jax.tree.map(lambda _: True, prepared)
     of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
-    begin = state, own, jnp.int32(min(setting.form.steps, setting.most))
+    begin = state, prepared, jnp.int32(min(setting.form.steps, setting.most))
     state, prepared, _ = jax.lax.while_loop(unfinished, stage, begin)
     return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
 
@@ -366,7 +366,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     if form.products:
         known = functools.partial(lbfgs.inverse_hessian, state.steps, clock, precondition)
         step = functools.partial(_newton_step, setting, problem, known)
-        ahead = factor.when(active & newton, step, state, ahead)
+        ahead = factor.when(active & newton, step, (state, ahead), ahead)
     direction = -ahead
     # No curvature at all, as of Huber's loss where every residual is large: no promise, either.
     blind = ~jnp.any(direction) & jnp.any(state.gradient)
@@ -470,13 +470,15 @@ def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
     return product
 
 
-def _newton_step(setting: Setting, problem: Problem, known: Callable, state: State):
+def _newton_step(setting: Setting, problem: Problem, known: Callable, operand):
     """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
 
-    But not better than leaves what ends the iteration; ``known`` is what is known of H⁻¹.
+    But not better than leaves what ends the iteration; ``known`` is what is known of H⁻¹, and
+    ``ahead`` what that makes of the gradient.
     """
+    state, ahead = operand
     hessian = _hessian(setting.loss, problem, state.outputs)
-    part = jnp.sum(known(state.gradient) * state.gradient) / state.scale
+    part = jnp.sum(ahead * state.gradient) / state.scale
     within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.1)
     return conjugate_gradients.solve(hessian, known, state.gradient, within, setting.form.products)
 

@@ -36,8 +36,8 @@ def _feistel(value: UInt32[Array, " n"], keys: UInt32[Array, " rounds"], bits: i
     low, high = bits // 2, bits - bits // 2  # the widths, which every round swaps
     left, right = value >> low, value & ((1 << low) - 1)
     for even, odd in keys.reshape(-1, 2):
-        left = (left ^ _hash(right ^ even)) & ((1 << high) - 1)
-        right = (right ^ _hash(left ^ odd)) & ((1 << low) - 1)
+        left = (left ^ hashed(right ^ even)) & ((1 << high) - 1)
+        right = (right ^ hashed(left ^ odd)) & ((1 << low) - 1)
     return (left << low) | right
 
 
@@ -45,11 +45,11 @@ def _round_keys(key: PRNGKeyArray, rounds: int) -> UInt32[Array, " rounds"]:
     """One word for every round, from all words of the key."""
     words = jnp.arange(1, rounds + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
     for word in jax.random.key_data(key):
-        words = _hash(words ^ word)
+        words = hashed(words ^ word)
     return words
 
 
-def _hash(h: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+def hashed(h: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     """Mix 32 bits so that each depends on all (lowbias32 of Wellons' hash prospector)."""
     h = (h ^ (h >> 16)) * jnp.uint32(0x7FEB352D)
     h = (h ^ (h >> 15)) * jnp.uint32(0x846CA68B)
