@@ -16,7 +16,6 @@ by less than a factor of e^½ on the way, and what is left is at most twice what
 promises (Bach, "Self-concordant analysis for logistic regression", 2010).
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,9 +27,18 @@ from jaxlinear import factor
 from jaxlinear.columns import Units, outputs_of
 from jaxlinear.curvature import Problem, mean_curvature
 from jaxlinear.line_search import values_at
-from jaxlinear.newton import State, objective
+from jaxlinear.newton import State, gradient_at
 
+_TOGETHER = 2**18  # outputs, at most, for which all directions are looked along at once
 _FAR = 1e6  # in outputs: where every loss that will rise has risen
+
+
+class Examples(NamedTuple):
+    """The outputs of the examples, their losses, and the slopes of these times their shares."""
+
+    outputs: Float[Array, "n k"]
+    losses: Float[Array, " n"]
+    slopes: Float[Array, "n k"]
 
 
 class Certificate(NamedTuple):
@@ -39,6 +47,7 @@ class Certificate(NamedTuple):
     value: Float[Array, ""]
     norm: Float[Array, ""]
     gap: Float[Array, ""]
+    there: Examples
 
 
 def certificate(
@@ -47,14 +56,17 @@ def certificate(
     """What is certain at θ, the parameters that are returned: rounded, those of ``state``."""
     outputs = outputs_of(problem, theta)
     total = values_at(loss, problem, outputs)
-    value, gradient = objective(problem, theta, total)
+    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
+    gradient = gradient_at(problem, theta, total)
     d = len(units.scale)
     w, b = gradient[:, :d], gradient[:, d:]
     in_columns = w * units.scale[None] + (b * units.center[None] if intercept else 0)
     norm = factor.norm(jnp.concatenate([in_columns, b], axis=1))
     # What rounding the parameters has cost, at most: the objective is above its tangent.
     rounding = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
-    return Certificate(value, norm, _gap(loss, problem, outputs, gradient, state, d) + rounding)
+    gap = _gap(loss, problem, outputs, gradient, state, d) + rounding
+    losses = jax.vmap(loss)(outputs, problem.y)
+    return Certificate(value, norm, gap, Examples(outputs, losses, total.slopes))
 
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):
@@ -80,59 +92,86 @@ def _of_intercept(loss: Callable, problem: Problem, outputs, slope: Float[Array,
 def runs_away(state: State) -> Bool[Array, ""]:
     """Whether the last steps were long, left a good part of the slope along them, or failed.
 
-    Newton's step to an optimum leaves next to nothing; of a loss that dies away it leaves 1 / e.
+    Newton's step to an optimum leaves next to nothing; of a loss that dies away it leaves 1 / e,
+    and of one that was not found all.
     """
-    long = jnp.maximum(state.moved, jnp.max(state.reach)) > 0.5
-    return long | (state.ratio > 0.2) | state.stuck
+    return (jnp.maximum(state.moved, jnp.max(state.reach)) > 0.5) | (state.ratio > 0.2)
 
 
 def recedes(
-    loss: Callable, problem: Problem, outputs, change: Float[Array, "n k"], least
+    loss: Callable, problem: Problem, there: Examples, change: Float[Array, "n k"], rest
 ) -> Bool[Array, ""]:
     """Whether no loss rises along ``change``, however far, and some fall: there is no optimum.
 
-    Examples that move by less than the part ``least`` of the one that moves most are taken to rest.
+    Examples that move by less than the part ``rest`` of the one that moves most are taken to rest.
     """
     size = jnp.max(jnp.abs(change), axis=1)
     here = problem.share > 0
     largest = jnp.max(size, where=here, initial=0)
-    moves = here & (size > least * largest)
+    moves = here & (size > rest * largest)
     far = _FAR / jnp.where(largest > 0, largest, 1)
-    eps = jnp.finfo(outputs.dtype).eps
-
-    def of_example(o, along, y):
-        value, slope = jax.value_and_grad(loss)(o, y)
-        ahead = loss(o + far * along, y)
-        rises = ~(ahead <= value + 8 * eps * jnp.abs(value))
-        falls = jnp.sum(slope * along) < -8 * eps * jnp.sum(jnp.abs(slope * along))
-        return rises, falls
-
-    rises, falls = jax.vmap(of_example)(outputs, change, problem.y)
+    noise = 8 * jnp.finfo(change.dtype).eps
+    ahead = jax.vmap(loss)(there.outputs + far * change, problem.y)
+    rises = ~(ahead <= there.losses + noise * jnp.abs(there.losses))
+    along = there.slopes * change
+    falls = jnp.sum(along, axis=1) < -noise * jnp.sum(jnp.abs(along), axis=1)
     return ~jnp.any(moves & rises) & jnp.any(moves & falls)
 
 
+class Endless(NamedTuple):
+    """Whether there is no optimum; or one only of the classes with examples, others ``absent``."""
+
+    all: Bool[Array, ""]
+    absent: Bool[Array, ""]
+
+
 def has_no_optimum(
-    loss: Callable, problem: Problem, classes: Bool[Array, " k"] | None, state: State
-) -> Bool[Array, ""]:
-    """Whether the objective falls for ever along the last step, or along all steps together.
+    loss: Callable,
+    problem: Problem,
+    classes: Bool[Array, " k"] | None,
+    state: State,
+    there: Examples,
+    ended: Bool[Array, ""],
+) -> Endless:
+    """Whether the objective falls for ever along the last steps, or along all steps together.
 
-    Where outputs are ``classes``, what all share moves nothing, and only those that are True, which
-    some example has, are asked.
+    It is asked only where the fit has ``ended``, and its steps say that it may be so. Where outputs
+    are ``classes``, what all share moves nothing, and only those are asked that some example has:
+    those that are True. The objective falls for ever with the outputs of the others.
     """
-    free = problem.penalty == 0
+    # What has come to rest still trembles in the last steps; all together recedes exactly or not.
     eps = jnp.finfo(state.theta.dtype).eps
+    thetas = jnp.concatenate([state.step[None], state.clear, state.theta[None]])
+    rest = jnp.array([3e-3, 3e-3, 3e-3, 8 * eps], thetas.dtype)
 
-    def along(direction, trembling):
-        change = outputs_of(problem, jnp.where(free, direction, 0))
+    def along(direction):
+        theta, rest, absent = direction
+        change = outputs_of(problem, jnp.where(problem.penalty == 0, theta, 0))
         if classes is not None:
-            # Only differences count: 0 for those that rise most, or as much, and the others fall.
-            change = jnp.where(classes[None], change, -jnp.inf)
-            change = change - jnp.max(change, axis=1, keepdims=True)
-            change = jnp.where(classes[None], change, 0)
-            change = jnp.where(change < trembling * jnp.min(change), change, 0)
-        return recedes(loss, problem, state.outputs, change, trembling)
+            others = jnp.where(classes[None], jnp.zeros_like(change), -1)
+            change = jnp.where(absent, others, _among(classes, change, rest))
+        return recedes(loss, problem, there, change, rest)
 
-    # What has come to rest still trembles in the last step; all together recedes exactly or not.
-    steps = jnp.concatenate([state.step[None], state.clear])
-    some = jax.vmap(functools.partial(along, trembling=3e-3))(steps)
-    return jnp.any(some) | along(state.theta, 8 * eps)
+    def look(directions):
+        # Side by side where there is room.
+        together = len(rest) if state.outputs.size <= _TOGETHER else None
+        return jax.lax.map(along, directions, batch_size=together)
+
+    suspect = needed = ended & runs_away(state)
+    if classes is not None:
+        thetas, rest = jnp.concatenate([thetas, 0 * thetas[:1]]), jnp.append(rest, 0)
+        needed = suspect | ~jnp.all(classes)
+    found = factor.when(needed, look, (thetas, rest, rest == 0), rest < 0)
+    endless = suspect & jnp.any(found[:4])
+    if classes is None:
+        return Endless(endless, jnp.array(False))
+    absent = found[4]
+    return Endless(endless | absent & (jnp.sum(classes) < 2), absent)
+
+
+def _among(classes: Bool[Array, " k"], change, rest):
+    """Only differences count: 0 for those that rise most, or as much, and the others fall."""
+    change = jnp.where(classes[None], change, -jnp.inf)
+    change = change - jnp.max(change, axis=1, keepdims=True)
+    change = jnp.where(classes[None], change, 0)
+    return jnp.where(change < rest * jnp.min(change), change, 0)

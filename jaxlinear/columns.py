@@ -80,11 +80,13 @@ def _columns(intercept: bool) -> Callable:
         spread = weighted_mean(jnp.square(away / largest[None]), weight)
         scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
         scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
-        made = away / scale[None]
-        if intercept:
-            made = jnp.concatenate([made, jnp.ones_like(made[:, :1])], axis=1)
-        if made.size > _LARGE:
-            made = factor.stored(made)
+
+        def make(batch, center, scale):
+            made = gram.away_from(batch, "x", center) / scale[None]
+            return jnp.pad(made, ((0, 0), (0, intercept)), constant_values=1)
+
+        large = x.size > _LARGE
+        made = factor.stored(make, batch, center, scale) if large else make(batch, center, scale)
         share = ones_or(weight, len(made), made.dtype)
         none = (jnp.zeros(length, bool) for length in x.shape)
         return made, Units(center, scale), share / jnp.sum(share), *none

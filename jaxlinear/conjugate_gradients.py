@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 
-def solve(hessian: Callable, precondition: Callable, side, within, most: int):
+def solve(hessian: Callable, precondition: Callable, side, ahead, within, most: int):
     """About H⁻¹ side: r · P⁻¹ r is ``within`` of what it was, or ``most`` products were made.
 
-    Along what has no curvature there is nothing to gain: it ends there.
+    ``ahead`` is P⁻¹ side. Along what has no curvature there is nothing to gain: it ends there.
     """
 
     def advance(carry):
@@ -26,7 +26,6 @@ def solve(hessian: Callable, precondition: Callable, side, within, most: int):
         *_, now, number = carry
         return (now > within * begin) & (number < most)
 
-    s = precondition(side)
-    begin = jnp.sum(side * s)
-    start = (jnp.zeros_like(side), side, s, begin, jnp.int32(0))
+    begin = jnp.sum(side * ahead)
+    start = (jnp.zeros_like(side), side, ahead, begin, jnp.int32(0))
     return jax.lax.while_loop(unfinished, advance, start)[0]

@@ -14,14 +14,14 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import _checks, columns, curvature, factor, gram, implicit, losses, newton
-from jaxlinear.certificate import certificate, has_no_optimum, recedes, runs_away
+from jaxlinear import _checks, columns, curvature, gram, implicit, losses, newton
+from jaxlinear.certificate import certificate, has_no_optimum
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
 from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
-_MOST = 300
+_MOST = 1000
 _CERTAIN = 1e-5  # of the objective: the most that a fit called CONVERGED may be above the optimum
 _FEW, _ROOM = 50, 2000**2  # coefficients, and numbers, of a Hessian that is kept for all models
 
@@ -410,26 +410,16 @@ def _report(
     arrived = newton.arrived(state, tol)
     ended = state.stuck | arrived
     classes = mean > 0 if _are_classes(setting.loss) else None
-    endless = factor.when(
-        ended & finite & runs_away(state),
-        functools.partial(has_no_optimum, loss, problem, classes),
-        state,
-        jnp.array(False),
-    )
-    limit = jnp.array(False)
-    if classes is not None:
-        fewer = jnp.where(classes[None], jnp.zeros_like(state.outputs), -1)
-        limit = recedes(loss, problem, state.outputs, fewer, 0)
-        endless |= limit & (jnp.sum(classes) < 2)
+    endless = has_no_optimum(loss, problem, classes, state, told.there, ended & finite)
     size = jnp.maximum(state.size, state.floor)
     certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
     eps = jnp.finfo(told.value.dtype).eps
     # Less than the rounding of the objective is all that can be asked for.
     resolved = state.stuck & (jnp.maximum(state.gap, state.left) <= 2 * eps * size)
-    found = (arrived | resolved) & certain & ~limit
+    found = (arrived | resolved) & certain & ~endless.absent
     lost = state.stuck & (state.gap > jnp.sqrt(eps) * size)
     status = jnp.select(
-        [bad_data, ~finite | endless, found, lost, ended],
+        [bad_data, ~finite | endless.all, found, lost, ended],
         [
             jnp.int32(code)
             for code in (

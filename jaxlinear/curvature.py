@@ -2,13 +2,14 @@
 
 H = Σ_i x_i x_iᵀ ⊗ h_i + diag(λ), where h_i is the Hessian of the loss of example i in its k
 outputs. ``exact`` is H itself, for few coefficients. All others only precondition: they need not be
-right, only near, and L-BFGS, or products with H, tell the rest. ``diagonal`` has the mean curvature
-of every output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram
-matrix of x once it has taken twice as long without as that costs. ``shared`` has one
-eigendecomposition of the Gram matrix for many models or penalties. ``sampled_after`` begins like
-``diagonal``, too; then it has a block of every output, from the examples that matter most to it,
-and what couples the outputs in the directions in which x varies most. ``near`` has one inverse for
-all models that end near each other, as the folds of a cross-validation do.
+right, only near, and L-BFGS, or products with H, tell the rest. ``mean`` has one inverse for all
+outputs, of the Gram matrix of x times their mean curvature. ``diagonal`` has the mean curvature of
+every output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram
+matrix once it has taken twice as long without as that costs. ``shared`` has one eigendecomposition
+of the Gram matrix for many models or penalties. ``sampled_after`` begins like ``diagonal``, too;
+then it has a block of every output, from the examples that matter most to it, and what couples the
+outputs in the directions in which x varies most. ``near`` has one inverse for all models that end
+near each other, as the folds of a cross-validation do.
 """
 
 import functools
@@ -31,6 +32,7 @@ _COEFFICIENTS = 2000  # of an exact form, at most
 _SMALL = 100  # coefficients, of which all digits are wanted
 _FEW = 10  # outputs, whose curvature takes a product for each
 _PATIENCE = 12  # steps without a matrix, at least: most problems take no more than 20
+_QUICK = 2.5e-4  # seconds of a step, in which its small operations count as much as its products
 _PRODUCTS = 100  # with H, at most, behind the step that ends the iteration
 
 
@@ -49,21 +51,24 @@ class Problem(NamedTuple):
 class Curvature(NamedTuple):
     """A form of H.
 
-    ``prepare(problem)`` is made once, unless it is given, ``build(prepared, problem, loss, outputs,
-    clock)`` from the Hessians of the losses there, and ``apply(prepared, built, g)`` is about
-    H⁻¹ g. ``due(clock, ratio, last)`` says when to build it again, at step number ``clock``:
-    ``ratio`` is what it promises now, as a part of what it promised one step ago, and ``last`` that
-    this is little enough to end. What the form leaves out is learned from ``memory`` steps by
-    L-BFGS; where it is not even of the right size, as ``rescaled`` says, that is learned too. The
-    step that ends the iteration takes up to ``products`` with H itself, and so does every step of a
-    form without a memory. Where the end is not near after so many ``steps``, ``grow(problem, loss,
-    outputs)`` takes the place of what was prepared.
+    ``prepare(problem)`` is made once, unless it is given; ``build(prepared, problem, loss,
+    outputs)`` from the Hessians of the losses there, at the step number ``clock`` where
+    ``due(clock, ratio, last)``: ``ratio`` is what the form promises now, as a part of what it
+    promised one step ago, and ``last`` that this is little enough to end. ``begin``, with the
+    arguments of ``build``, is what there is before. ``apply(prepared, built, g)`` is about H⁻¹ g.
+
+    What the form leaves out is learned from ``memory`` steps by L-BFGS; where it is not even of the
+    right size, as ``rescaled`` says, that is learned too. The step that ends the iteration takes up
+    to ``products`` with H itself, and so does every step of a form without a memory. Where the end
+    is not near after so many ``steps``, ``grow(problem, loss, outputs)`` takes the place of what
+    was prepared, and of it is built anew.
     """
 
     prepare: Callable | None
     build: Callable
     apply: Callable
-    due: Callable
+    begin: Callable | None = None
+    due: Callable | None = None
     memory: int = 0
     products: int = 0
     rescaled: bool = False
@@ -118,7 +123,7 @@ class _Root(NamedTuple):
     inverse: Float[Array, " d"]
 
 
-def _exactly(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Root:
+def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> _Root:
     return _damped(hessian(problem, hessians(loss, problem, outputs)))
 
 
@@ -182,15 +187,15 @@ def _inverse(root: _Root) -> Float[Array, "d d"]:
     return matmul(half.T, half)
 
 
-exact = Curvature(lambda problem: None, _exactly, _solve, _slower)
+exact = Curvature(lambda problem: None, _exactly, _solve, due=_slower)
 
 
 # ------------------------------------------------------------------ diagonal
 
 
-def _of_diagonal(prepared, problem: Problem, loss: Callable, outputs, clock):
+def _of_diagonal(prepared, problem: Problem, loss: Callable, outputs):
     """The inverse of the diagonal of H, where every column has variance 1."""
-    return _sizes(prepared, problem, loss, outputs, clock).diagonal
+    return _sizes(prepared, problem, loss, outputs).diagonal
 
 
 class _Sizes(NamedTuple):
@@ -200,7 +205,7 @@ class _Sizes(NamedTuple):
     diagonal: Float[Array, "k p"]
 
 
-def _sizes(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sizes:
+def _sizes(prepared, problem: Problem, loss: Callable, outputs) -> _Sizes:
     size = mean_curvature(loss, problem, outputs)[:, None]
     tiny = jnp.finfo(size.dtype).tiny
     return _Sizes(size, 1 / jnp.maximum(size + problem.penalty, tiny))
@@ -210,14 +215,14 @@ diagonal = Curvature(
     lambda problem: None,
     _of_diagonal,
     lambda prepared, inverse, g: g * inverse,
-    lambda clock, ratio, last: clock == 0,
+    _of_diagonal,
     memory=10,
     products=_PRODUCTS,
     rescaled=True,
 )
 
 
-# ------------------------------------------------------------------ gram after a while
+# ------------------------------------------------------------------ mean
 
 
 class _Mean(NamedTuple):
@@ -236,19 +241,35 @@ def _gram(problem: Problem) -> Float[Array, "p p"]:
     return matmul((problem.share[:, None] * problem.x).T, problem.x)
 
 
-def _no_gram(problem: Problem) -> _Mean:
-    k, p = problem.penalty.shape
-    matrix, vector = jnp.zeros((p, p), problem.penalty.dtype), jnp.zeros_like(problem.penalty[0])
-    zero = jnp.zeros_like(vector[0])
-    return _Mean(_Root(matrix, vector) if k == 1 else matrix, zero, zero, jnp.array(False))
-
-
 def _with_gram(problem: Problem, loss: Callable, outputs) -> _Mean:
     size = jnp.mean(mean_curvature(loss, problem, outputs))
     penalty = jnp.mean(problem.penalty, axis=0)
     root = _damped(size * _gram(problem) + jnp.diag(penalty))
     root = root if len(problem.penalty) == 1 else _inverse(root)
     return _Mean(root, size, jnp.mean(penalty), jnp.array(True))
+
+
+def _inverse_of_mean(prepared, problem: Problem, loss: Callable, outputs) -> Float[Array, "p p"]:
+    return _with_gram(problem, loss, outputs).root
+
+
+mean = Curvature(
+    lambda problem: None,
+    _inverse_of_mean,
+    lambda prepared, inverse, g: matmul(g, inverse),
+    _inverse_of_mean,
+    products=_PRODUCTS,
+)
+
+
+# ------------------------------------------------------------------ gram after a while
+
+
+def _no_gram(problem: Problem) -> _Mean:
+    k, p = problem.penalty.shape
+    matrix, vector = jnp.zeros((p, p), problem.penalty.dtype), jnp.zeros_like(problem.penalty[0])
+    zero = jnp.zeros_like(vector[0])
+    return _Mean(_Root(matrix, vector) if k == 1 else matrix, zero, zero, jnp.array(False))
 
 
 def _apply_mean(prepared: _Mean, built: _Sizes, g):
@@ -269,7 +290,7 @@ def gram_after(steps: int) -> Curvature:
         _no_gram,
         _sizes,
         _apply_mean,
-        lambda clock, ratio, last: (clock == 0) | (clock == steps),
+        _sizes,
         memory=10,
         products=_PRODUCTS,
         rescaled=True,
@@ -327,14 +348,12 @@ def _number(problem: Problem) -> int:
     return min(n, max(_SAMPLE, 4 * p))
 
 
-def _diagonal_then_blocks(prepared, problem: Problem, loss: Callable, outputs, clock) -> _Sampled:
+def _diagonal_as_blocks(prepared, problem: Problem, loss: Callable, outputs) -> _Sampled:
     """The diagonal of H at first: most problems are at their end before blocks would pay."""
     shape = jax.eval_shape(functools.partial(_blocks, prepared, problem, loss), outputs)
-    inverse = _of_diagonal(prepared, problem, loss, outputs, clock)
+    inverse = _of_diagonal(prepared, problem, loss, outputs)
     roots = jnp.sqrt(inverse)[:, :, None] * jnp.eye(inverse.shape[1], dtype=inverse.dtype)[None]
-    start = _Sampled(roots, jnp.zeros(shape.coupling.shape, inverse.dtype))
-    blocks = functools.partial(_blocks, prepared, problem, loss)
-    return factor.when(clock > 0, blocks, outputs, start)
+    return _Sampled(roots, jnp.zeros(shape.coupling.shape, inverse.dtype))
 
 
 def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outputs) -> _Sampled:
@@ -389,9 +408,10 @@ def sampled_after(steps: int) -> Curvature:
     """The form that makes its blocks after so many steps, and again after as many."""
     return Curvature(
         _directions,
-        _diagonal_then_blocks,
+        _blocks,
         _apply_blocks,
-        lambda clock, ratio, last: (clock % 100 == steps) | (clock == 2 * steps) | (clock == 0),
+        _diagonal_as_blocks,
+        lambda clock, ratio, last: (clock % 100 == steps) | (clock == 2 * steps),
         memory=15,
         products=_PRODUCTS,
         rescaled=True,
@@ -410,7 +430,7 @@ def _spectrum(problem: Problem) -> _Spectrum:
     return _Spectrum(*jnp.linalg.eigh(_gram(problem)))
 
 
-def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs, clock):
+def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs):
     """The mean curvature of every output takes the place of that of every example."""
     size = mean_curvature(loss, problem, outputs)[:, None]
     least = jnp.finfo(size.dtype).eps * prepared.values[-1]
@@ -427,7 +447,9 @@ def _now_and_then(clock, ratio, last):
     return (clock == 0) | (clock == 8) | (clock == 20) | (clock % 100 == 99)
 
 
-shared = Curvature(_spectrum, _scaled, _apply_scaled, _now_and_then, memory=8, products=_PRODUCTS)
+shared = Curvature(
+    _spectrum, _scaled, _apply_scaled, due=_now_and_then, memory=8, products=_PRODUCTS
+)
 
 
 # ------------------------------------------------------------------ near
@@ -439,11 +461,15 @@ def inverse_there(loss: Callable, problem: Problem, outputs) -> Float[Array, "kp
     return _inverse(_damped(hessian(problem, jnp.where(jnp.isfinite(h), h, 0))))
 
 
+def _nothing_more(inverse, problem: Problem, loss: Callable, outputs) -> tuple:
+    return ()
+
+
 near = Curvature(
     None,
-    lambda inverse, problem, loss, outputs, clock: (),
+    _nothing_more,
     lambda inverse, built, g: matmul(inverse, g.reshape(-1)).reshape(g.shape),
-    lambda clock, ratio, last: clock == 0,
+    _nothing_more,
     products=_PRODUCTS,
 )
 
@@ -466,6 +492,8 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
         return exact
     if models > 1 or fits > 1:
         return shared if gram + costs.eigh(columns) <= 15 * fits * step else diagonal
+    if outputs > 1 and step <= _QUICK and later <= 6 * step:
+        return mean
     room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
     if outputs > 1 and room <= 1e8 and step > 2e-3:
         steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))

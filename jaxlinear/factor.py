@@ -55,14 +55,16 @@ def kept_inside(operand, changing):
     return jax.lax.optimization_barrier((operand, changing))[0]
 
 
-def stored(array):
-    """The array, in memory of its own.
+def stored(function, *operands):
+    """The array ``function(*operands)``, in memory of its own.
 
     The compiler merges what makes an array with a product of a matrix and a vector, which then
     takes twenty times as long; not across the branches of a condition that it does not know.
     """
     here = jax.lax.optimization_barrier(jnp.array(True))
-    return jax.lax.cond(here, lambda array: array, jnp.zeros_like, array)
+    shape = jax.eval_shape(function, *operands)
+    otherwise = lambda *operands: jnp.zeros(shape.shape, shape.dtype)  # noqa: E731
+    return jax.lax.cond(here, function, otherwise, *operands)
 
 
 def matmul(a, b):

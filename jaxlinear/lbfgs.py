@@ -5,7 +5,7 @@ R the upper triangle of S Yᵀ and D its diagonal, the recursion of BFGS from H�
 
     H⁻¹ g ≈ z + Sᵀ R⁻ᵀ (D a − Y z),    a = R⁻¹ S g,    z = P⁻¹ (g − Yᵀ a)
 
-(Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices", 1994): four products with
+(Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices", 1994): products with
 matrices of m rows, where the recursion takes 2 m steps that nothing can do at once.
 """
 
@@ -22,44 +22,33 @@ from jaxlinear.factor import matmul
 class Steps(NamedTuple):
     """The last m steps s and what they changed in the gradient, y: rings, whose rows may be 0.
 
-    ``products`` are S Yᵀ; ``size`` is that of H⁻¹ along the last step, as a part of what the
-    preconditioner says of it.
+    ``inverse`` is R⁻¹, and ``curvature`` are the products s · y, in the order of the rings.
+    ``size`` is that of H⁻¹ along the last step, as a part of what the preconditioner says of it.
     """
 
     s: Float[Array, "m k p"]
     y: Float[Array, "m k p"]
-    products: Float[Array, "m m"]
+    inverse: Float[Array, "m m"]
+    curvature: Float[Array, " m"]
     size: Float[Array, ""]
 
 
 def none(memory: int, theta: Float[Array, "k p"]) -> Steps:
     """No steps."""
-    empty = jnp.zeros((memory, *theta.shape), theta.dtype)
-    return Steps(empty, empty, jnp.zeros((memory, memory), theta.dtype), jnp.ones((), theta.dtype))
+    dtype = theta.dtype
+    empty = jnp.zeros((memory, *theta.shape), dtype)
+    one = jnp.eye(memory, dtype=dtype)
+    return Steps(empty, empty, one, jnp.zeros(memory, dtype), jnp.ones((), dtype))
 
 
-def inverse_hessian(steps: Steps, clock, precondition: Callable, g: Float[Array, "k p"]):
-    """H⁻¹ g, as a preconditioner and the steps up to ``clock`` know it."""
-    s, y, products, size = steps
-    memory = len(s)
-    if not memory:
+def inverse_hessian(steps: Steps, precondition: Callable, g: Float[Array, "k p"]):
+    """H⁻¹ g, as a preconditioner and the steps know it."""
+    s, y, inverse, curvature, size = steps
+    if not len(s):
         return precondition(g)
-    oldest_first = (clock + jnp.arange(memory)) % memory
-    ordered = jnp.triu(products[oldest_first[:, None], oldest_first[None]])
-    diagonal = jnp.diagonal(ordered)
-    upper = ordered + jnp.diag(jnp.where(diagonal == 0, 1, 0).astype(g.dtype))
-
-    def solved(side, *, transposed=False):
-        """R⁻¹, or R⁻ᵀ, times the side, whose order is that of the ring."""
-        found = jax.lax.linalg.triangular_solve(
-            upper, side[oldest_first][:, None], left_side=True, transpose_a=transposed
-        )
-        return jnp.zeros_like(side).at[oldest_first].set(found[:, 0])
-
-    a = solved(_along(s, g))
+    a = matmul(inverse, _along(s, g))
     z = size * precondition(g - _combined(y, a))
-    d = solved(jnp.diagonal(products) * a - _along(y, z), transposed=True)
-    return z + _combined(s, d)
+    return z + _combined(s, matmul(curvature * a - _along(y, z), inverse))
 
 
 def _along(rows: Float[Array, "m k p"], v: Float[Array, "k p"]) -> Float[Array, " m"]:
@@ -71,31 +60,48 @@ def _combined(rows: Float[Array, "m k p"], parts: Float[Array, " m"]) -> Float[A
 
 
 def with_step(steps: Steps, s, y, taken, clock, precondition: Callable | None) -> Steps:
-    """The newest step in the place of the oldest; one without curvature says nothing.
+    """The newest step, number ``clock``, in the place of the oldest.
 
-    Without ``precondition`` the preconditioner is of the right size.
+    One without curvature says nothing. Without ``precondition`` that is of the right size.
     """
     memory = len(steps.s)
     if not memory:
         return steps
-    product = jnp.sum(s * y)
-    said = product > jnp.finfo(s.dtype).eps * jnp.linalg.norm(s) * jnp.linalg.norm(y)
-    said &= taken
+    pair = jnp.stack([s, y]).reshape(2, -1)
+    (of_s, product), (_, of_y) = matmul(pair, pair.T)
+    least = jnp.finfo(s.dtype).eps * jnp.sqrt(of_s) * jnp.sqrt(of_y)
+    said = taken & (product > least)
     place = clock % memory
 
     def put(old, new):
         return old.at[place].set(jnp.where(said, new, old[place]))
 
     every_s, every_y = put(steps.s, s), put(steps.y, y)
-    products = put(steps.products, _along(every_y, s))
-    products = put(products.T, _along(every_s, y)).T
+    products = matmul(every_s.reshape(memory, -1), every_y.reshape(memory, -1).T)
     size = steps.size
     if precondition is not None:
         size = jnp.where(said, product / jnp.sum(y * precondition(y)), size)
-    return Steps(every_s, every_y, products, size)
+    inverse = _inverse_of_upper(products, place)
+    return Steps(every_s, every_y, inverse, jnp.diagonal(products), size)
+
+
+def _inverse_of_upper(products: Float[Array, "m m"], newest) -> Float[Array, "m m"]:
+    """R⁻¹, where R is upper triangular once the rows are in order, oldest first."""
+    memory = len(products)
+    order = (newest + 1 + jnp.arange(memory)) % memory
+    ordered = products[order[:, None], order[None]]
+    one = jnp.eye(memory, dtype=products.dtype)
+    upper = jnp.triu(ordered) + jnp.where((ordered == 0) & (one == 1), one, 0)
+    found = jax.lax.linalg.triangular_solve(upper, one, left_side=True)
+    place = (jnp.arange(memory) - newest - 1) % memory
+    return found[place[:, None], place[None]]
 
 
 def newest_last(steps: Steps, clock) -> Steps:
     """The rings turned, so that the newest step is where a clock at 0 expects it."""
-    s, y = (jnp.roll(ring, -clock, axis=1) for ring in steps[:2])
-    return Steps(s, y, jnp.roll(steps.products, (-clock, -clock), axis=(1, 2)), steps.size)
+    s, y, curvature = (
+        jnp.roll(ring, -clock, axis=1) for ring in (steps.s, steps.y, steps.curvature)
+    )
+    return Steps(
+        s, y, jnp.roll(steps.inverse, (-clock, -clock), axis=(1, 2)), curvature, steps.size
+    )

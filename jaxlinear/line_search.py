@@ -40,24 +40,30 @@ def values_at(loss: Callable, problem: Problem, outputs: Float[Array, "n k"]) ->
 
 
 class Ray(NamedTuple):
-    """Points θ + t d: their outputs o + t Δ, what the penalty adds to φ, and φ and φ' at 0.
+    """Points θ + t d: their outputs o + t Δ, and the mean loss at t = 0.
 
-    The penalty adds ``penalty[0] + penalty[1] t + penalty[2] t²``.
+    The penalty rises by ``first`` t + ``second`` t². ``slope`` is φ'(0), ``size`` what the rounding
+    of φ(0) is relative to.
     """
 
     outputs: Float[Array, "n k"]
     change: Float[Array, "n k"]
-    penalty: Float[Array, "3"]
     value: Float[Array, ""]
+    first: Float[Array, ""]
+    second: Float[Array, ""]
     slope: Float[Array, ""]
     size: Float[Array, ""]
 
 
 class Found(NamedTuple):
-    """A length, the values there, the slope there, and whether it is one that was searched for."""
+    """A length, and what is known there; ``good`` where it is one that was searched for.
+
+    ``rise`` is φ(t) − φ(0).
+    """
 
     t: Float[Array, ""]
     values: Values
+    rise: Float[Array, ""]
     slope: Float[Array, ""]
     good: Bool[Array, ""]
 
@@ -71,6 +77,7 @@ class _Trial(NamedTuple):
     high: Float[Array, ""]
     number: Int[Array, ""]
     values: Values
+    rise: Float[Array, ""]
     here: Float[Array, ""]
     done: Bool[Array, ""]
 
@@ -80,15 +87,14 @@ def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
 
     A trial is good where φ is lower, as far as rounding can tell, and the slope flatter.
     """
-    least, first, second = ray.penalty
     noise = 16 * jnp.finfo(ray.slope.dtype).eps * ray.size
 
     def trial(last: _Trial) -> _Trial:
         t, low, slope_low, high, number, *_ = last
         values = values_at(loss, problem, ray.outputs + t * ray.change)
-        value = values.value + least + t * first + t * t * second
-        here = jnp.sum(values.slopes * ray.change) + first + 2 * t * second
-        down = jnp.isfinite(value) & (value <= ray.value + 1e-4 * t * ray.slope + noise)
+        rise = values.value - ray.value + t * (ray.first + t * ray.second)
+        here = jnp.sum(values.slopes * ray.change) + ray.first + 2 * t * ray.second
+        down = jnp.isfinite(rise) & (rise <= 1e-4 * t * ray.slope + noise)
         flat = (jnp.abs(here) <= -ray.slope / 2) | (-ray.slope <= noise)
         done = down & flat
         root = low + (t - low) * slope_low / (slope_low - here)
@@ -96,15 +102,16 @@ def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
         low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
         high = jnp.where(short, high, t)
         following = jnp.where(done, t, _between(low, high, root, number))
-        return _Trial(following, low, slope_low, high, number + 1, values, here, done)
+        return _Trial(following, low, slope_low, high, number + 1, values, rise, here, done)
 
     one = jnp.ones_like(ray.slope)
     nothing = Values(ray.value, jnp.zeros_like(ray.outputs), ray.size)
     start = _Trial(
-        one, 0 * one, ray.slope, jnp.inf * one, jnp.int32(0), nothing, ray.slope, ~(ray.slope < 0)
-    )
+        one, 0 * one, ray.slope, jnp.inf * one, jnp.int32(0), nothing, 0 * one, ray.slope,
+        ~(ray.slope < 0),
+    )  # fmt: skip
     last = jax.lax.while_loop(lambda s: ~s.done & (s.number < _TRIALS), trial, start)
-    return Found(last.t, last.values, last.here, last.done & (ray.slope < 0))
+    return Found(last.t, last.values, last.rise, last.here, last.done & (ray.slope < 0))
 
 
 def _between(low, high, root, number):

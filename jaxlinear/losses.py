@@ -222,7 +222,8 @@ def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) 
         q = y
     o, q = like(o, q)
     q = (1 - label_smoothing) * q + label_smoothing / k
-    return -jnp.sum(_times(q, jax.nn.log_softmax(o)))
+    away = o - jax.lax.stop_gradient(jnp.max(o))  # so that no exponential overflows
+    return jnp.sum(q) * jnp.log(jnp.sum(jnp.exp(away))) - jnp.sum(_times(q, away))
 
 
 @separable

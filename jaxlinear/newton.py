@@ -45,13 +45,14 @@ class Setting(NamedTuple):
 class State(NamedTuple):
     """Where the iteration is, and what it knows.
 
-    ``size`` is what the rounding of the value is relative to, ``scale`` what ``tol`` is: the mean
-    loss less ``least``, the least it can be (of counts near 1e8 nearly all of a loss is what no
-    model changes), and no less than ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H
-    that was ``built`` last and the last steps. Of the last step, ``gap`` is the decrease that the
-    quadratic model promised to it, ``left`` what it leaves to the next by ``ahead``, ``bound`` what
-    it leaves at most, ``newton`` whether it was one by H itself, ``moved`` the largest change of an
-    output in it, and ``ratio`` the slope along it that it left, as a part of the slope before.
+    ``value`` is the mean loss, ``gradient`` that of the objective. ``size`` is what the rounding of
+    the value is relative to, ``scale`` what ``tol`` is: the mean loss less ``least``, the least it
+    can be (of counts near 1e8 nearly all of a loss is what no model changes), and no less than
+    ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H that was ``built`` last and the
+    last steps. Of the last step, ``gap`` is the decrease that the quadratic model promised to it,
+    ``left`` what it leaves to the next by ``ahead``, ``bound`` what it leaves at most, ``newton``
+    whether it was one by H itself, ``moved`` the largest change of an output in it, and ``ratio``
+    the slope along it that it left, as a part of the slope before: 1 where no length was found.
     ``clear`` are the last steps that promised more than two levels of rounding, and ``reach`` the
     largest change of an output in them.
     """
@@ -128,18 +129,21 @@ def _run(setting: Setting, prepared, problem: Problem, theta) -> tuple[State, An
 
 def _grown(setting: Setting, prepared, problem: Problem, state: State):
     """What was prepared, grown where the end is not near; and the state that fits to it."""
-    if setting.form.grow is None:
+    form = setting.form
+    if form.grow is None:
         return prepared, state
 
     def grow(operand):
-        problem, outputs = operand
-        return setting.form.grow(problem, setting.loss, outputs)
+        problem, state = operand
+        prepared = form.grow(problem, setting.loss, state.outputs)
+        built = form.build(prepared, problem, setting.loss, state.outputs)
+        # What was learned of its size is of another preconditioner.
+        steps = state.steps._replace(size=jnp.ones_like(state.steps.size))
+        precondition = functools.partial(form.apply, prepared, built)
+        ahead = lbfgs.inverse_hessian(steps, precondition, state.gradient)
+        return prepared, state._replace(built=built, steps=steps, ahead=ahead)
 
-    operand = (problem, state.outputs)
-    prepared = factor.when(_unfinished(setting, state), grow, operand, prepared)
-    # What was learned of its size is of another preconditioner.
-    size = jnp.ones_like(state.steps.size)
-    return prepared, state._replace(steps=state.steps._replace(size=size))
+    return factor.when(_unfinished(setting, state), grow, (problem, state), (prepared, state))
 
 
 def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta, prepared):
@@ -269,29 +273,35 @@ def without_shared(problem: Problem, theta):
 
 
 def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
+    form = setting.form
     outputs = outputs_of(problem, theta)
     total = values_at(setting.loss, problem, outputs)
-    value, gradient = objective(problem, theta, total)
+    gradient = gradient_at(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
     least = zero - jnp.inf
     if setting.least is not None:
         least = jnp.sum(problem.share * jax.vmap(setting.least)(problem.y)).astype(theta.dtype)
     scale = _scale(total, least, zero)
-    floor = jnp.sqrt(jnp.finfo(theta.dtype).eps) * scale  # an objective may go to 0
-    build = functools.partial(setting.form.build, prepared, problem, setting.loss)
-    shape = jax.eval_shape(build, outputs, jnp.int32(0))
+    if form.begin:
+        built = form.begin(prepared, problem, setting.loss, outputs)
+        ahead = form.apply(prepared, built, gradient)
+    else:
+        build = functools.partial(form.build, prepared, problem, setting.loss)
+        shape = jax.eval_shape(build, outputs)
+        built = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+        ahead = jnp.zeros_like(theta)
     return State(
         theta=theta,
         outputs=outputs,
-        value=value,
+        value=total.value,
         gradient=gradient,
         size=total.size,
         scale=scale,
         least=least,
-        floor=floor,
-        ahead=jnp.zeros_like(theta),
-        steps=lbfgs.none(setting.form.memory, theta),
-        built=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape),
+        floor=jnp.sqrt(jnp.finfo(theta.dtype).eps) * scale,  # an objective may go to 0
+        ahead=ahead,
+        steps=lbfgs.none(form.memory, theta),
+        built=built,
         number=jnp.int32(0),
         step=jnp.zeros_like(theta),
         clear=jnp.stack([0 * theta, 0 * theta]),
@@ -344,7 +354,7 @@ def _bound(problem: Problem, gradient, ahead):
     return jnp.where(jnp.sum(free) <= len(free), bound, jnp.inf)
 
 
-def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, ending):
+def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, ending) -> State:
     """One step, of a model that is not done; and of one that waits for its last when ``ending``."""
     form = setting.form
     last = _is_last(form, state, setting.tol)
@@ -353,55 +363,39 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         active &= ending | ~last
     newton = last | (form.memory == 0)
 
-    def rebuild(operand):
-        state, clock = operand
-        built = form.build(prepared, problem, setting.loss, state.outputs, clock)
-        precondition = functools.partial(form.apply, prepared, built)
-        ahead = lbfgs.inverse_hessian(state.steps, clock, precondition, state.gradient)
-        return built, ahead
-
-    due = form.due(clock, state.left / state.gap, last)
-    built, ahead = factor.when(due, rebuild, (state, clock), (state.built, state.ahead))
+    built, ahead = _rebuilt(setting, prepared, problem, state, clock, last)
     precondition = functools.partial(form.apply, prepared, built)
     if form.products:
-        known = functools.partial(lbfgs.inverse_hessian, state.steps, clock, precondition)
+        known = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
         step = functools.partial(_newton_step, setting, problem, known)
         ahead = factor.when(active & newton, step, (state, ahead), ahead)
-    direction = -ahead
-    # No curvature at all, as of Huber's loss where every residual is large: no promise, either.
-    blind = ~jnp.any(direction) & jnp.any(state.gradient)
-    direction = jnp.where(blind, -state.gradient, direction)
-    if setting.classes:
-        direction = without_shared(problem, direction)
-    direction = _not_too_long(direction, state.gradient)
-    slope = jnp.sum(direction * state.gradient)
+    direction, blind = _direction(setting, problem, state.gradient, ahead)
     change = outputs_of(problem, direction)
-    ray = Ray(
-        state.outputs, change, _of_penalty(problem, state.theta, direction),
-        state.value, slope, jnp.where(blind, 0, state.size),
-    )  # fmt: skip
+    ray = _ray(problem, state, direction, change, blind)
     found = line_search.search(setting.loss, problem, ray)
-    step, total = found.t * direction, found.values
-    theta = state.theta + step
-    value, gradient = objective(problem, theta, total)
+
     better = active & found.good
+    step = found.t * direction
+    theta = state.theta + step
+    gradient = gradient_at(problem, theta, found.values)
     steps = lbfgs.with_step(
         state.steps, step, gradient - state.gradient, better, clock,
         precondition if form.rescaled else None,
     )  # fmt: skip
-    following = lbfgs.inverse_hessian(steps, clock + 1, precondition, gradient)
-    promise, ratio = jnp.where(blind, jnp.inf, -slope / 2), found.slope / slope
+    following = lbfgs.inverse_hessian(steps, precondition, gradient)
+
+    eps = jnp.finfo(theta.dtype).eps
+    promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
     # Near the end the value is all rounding, and the promise tells whether anything is gained.
-    no_gain = (value >= state.value) & (promise > state.gap / 4)
+    no_gain = (found.rise >= 0) & (promise > state.gap / 4)
     # Where the curvature is less than its damping, steps are short and go on for ever.
-    noise = 32 * jnp.finfo(slope.dtype).eps * state.size
-    no_gain |= (value >= state.value - noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
+    noise = 32 * eps * state.size
+    no_gain |= (found.rise >= -noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
     failed = active & (~found.good | no_gain)
     weary = failed & ~newton  # of L-BFGS: the next step is Newton's
     # Also of a step that was not taken, since there was nothing to gain.
     t = jnp.where(found.good, found.t, 1)
-    moved = jnp.max(jnp.abs(t * change), where=(problem.share > 0)[:, None], initial=0)
-    eps = jnp.finfo(slope.dtype).eps
+    moved = t * jnp.max(jnp.abs(change), where=(problem.share > 0)[:, None], initial=0)
     level = jnp.sqrt(eps) * state.size
     clear = better & (
         promise > jnp.stack([jnp.maximum(level, state.floor), jnp.sqrt(eps) * state.scale])
@@ -413,10 +407,10 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     return State(
         theta=choose(theta, state.theta),
         outputs=choose(state.outputs + found.t * change, state.outputs),
-        value=choose(value, state.value),
+        value=choose(found.values.value, state.value),
         gradient=choose(gradient, state.gradient),
-        size=choose(total.size, state.size),
-        scale=choose(_scale(total, state.least, state.floor), state.scale),
+        size=choose(found.values.size, state.size),
+        scale=choose(_scale(found.values, state.least, state.floor), state.scale),
         least=state.least,
         floor=state.floor,
         ahead=choose(following, state.ahead),
@@ -433,31 +427,54 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         else state.bound,
         newton=choose(newton, state.newton),
         moved=jnp.where(active, moved, state.moved),
-        ratio=choose(ratio, state.ratio),
+        ratio=jnp.where(active, jnp.where(found.good, ratio, 1), state.ratio),
         stuck=state.stuck | (failed & newton),
     )
 
 
-def _not_too_long(direction, gradient):
-    """The direction, of no more than 1e8; where it is no number, that of steepest descent.
+def _rebuilt(setting: Setting, prepared, problem: Problem, state: State, clock, last):
+    """What the form is made of where it is due to be made anew, and H⁻¹ g by it."""
+    form = setting.form
+    if form.due is None:
+        return state.built, state.ahead
+
+    def rebuild(state):
+        built = form.build(prepared, problem, setting.loss, state.outputs)
+        precondition = functools.partial(form.apply, prepared, built)
+        return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
+
+    due = form.due(clock, state.left / state.gap, last)
+    return factor.when(due, rebuild, state, (state.built, state.ahead))
+
+
+def _direction(setting: Setting, problem: Problem, gradient, ahead):
+    """The direction of the step, of no more than 1e8, and whether it is a ``blind`` one.
 
     Where the curvature of all losses has died away, H⁻¹ is no measure for a step. The search goes
-    beyond t = 1 where it has to.
+    beyond t = 1 where it has to. Where there is no curvature at all, as of Huber's loss where every
+    residual is large, or no number, the step is that of steepest descent: without a promise.
     """
-    direction = jnp.where(jnp.isfinite(direction).all(), direction, -gradient)
-    return direction / jnp.maximum(jnp.max(jnp.abs(direction)) / 1e8, 1)
+    largest = jnp.max(jnp.abs(ahead))
+    blind = (largest == 0) & jnp.any(gradient)
+    direction = jnp.where(blind | ~jnp.isfinite(largest), -gradient, -ahead)
+    direction /= jnp.maximum(jnp.max(jnp.abs(direction)) / 1e8, 1)
+    if setting.classes:
+        direction = without_shared(problem, direction)
+    return direction, blind
 
 
-def _of_penalty(problem: Problem, theta, direction) -> Float[Array, "3"]:
-    """½ Σ λ (θ + t d)² as coefficients of 1, t and t²."""
-    pairs = (theta, theta), (2 * theta, direction), (direction, direction)
-    return jnp.stack([jnp.sum(problem.penalty * a * b) / 2 for a, b in pairs])
+def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
+    """Where the search looks: inner products of the direction say what the penalty adds."""
+    penalised = problem.penalty * direction
+    along = jnp.stack([state.gradient, problem.penalty * state.theta, penalised / 2])
+    slope, first, second = matmul(along.reshape(3, -1), direction.reshape(-1))
+    size = jnp.where(blind, 0, state.size)
+    return Ray(state.outputs, change, state.value, first, second, slope, size)
 
 
-def objective(problem: Problem, theta, total: Values):
-    """The objective at θ and its gradient, from the values of the loss there."""
-    value = total.value + jnp.sum(problem.penalty * jnp.square(theta)) / 2
-    return value, matmul(total.slopes.T, problem.x) + problem.penalty * theta
+def gradient_at(problem: Problem, theta, total: Values):
+    """The gradient of the objective at θ, from the values of the loss there."""
+    return matmul(total.slopes.T, problem.x) + problem.penalty * theta
 
 
 def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
@@ -479,8 +496,9 @@ def _newton_step(setting: Setting, problem: Problem, known: Callable, operand):
     state, ahead = operand
     hessian = _hessian(setting.loss, problem, state.outputs)
     part = jnp.sum(ahead * state.gradient) / state.scale
-    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.1)
-    return conjugate_gradients.solve(hessian, known, state.gradient, within, setting.form.products)
+    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.25)
+    most = setting.form.products
+    return conjugate_gradients.solve(hessian, known, state.gradient, ahead, within, most)
 
 
 class Known(NamedTuple):
@@ -504,5 +522,7 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
     # divides the square of a rounding: below that, steps follow noise.
     tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5
     hessian = _hessian(loss, problem, outputs)
-    params = to_params(conjugate_gradients.solve(hessian, precondition, side, tiny, 500))
+    start = precondition(side)
+    solved = conjugate_gradients.solve(hessian, precondition, side, start, tiny, 500)
+    params = to_params(solved)
     return params if intercept else params._replace(b=g.b)

@@ -34,7 +34,7 @@ def test_products_with_the_steps_are_the_recursion(number, x64):
         told = lbfgs.with_step(told, s, y, True, clock, None)
         kept = [*kept, (s, y)][-5:]
     g = rng.normal(size=(3, 4))
-    found = lbfgs.inverse_hessian(told, number, lambda g: g, jnp.asarray(g))
+    found = lbfgs.inverse_hessian(told, lambda g: g, jnp.asarray(g))
     np.testing.assert_allclose(found, recursion(kept, g), rtol=1e-9)
 
 
@@ -45,10 +45,10 @@ def test_rings_that_are_turned_say_the_same(x64):
         s = jnp.asarray(rng.normal(size=(3, 4)))
         told = lbfgs.with_step(told, s, (h @ s.ravel()).reshape(3, 4), True, clock, None)
     g = jnp.asarray(rng.normal(size=(3, 4)))
-    expected = lbfgs.inverse_hessian(told, 6, lambda g: g, g)
+    expected = lbfgs.inverse_hessian(told, lambda g: g, g)
     many = lbfgs.Steps(*(leaf[None] for leaf in told))
     turned = lbfgs.Steps(*(leaf[0] for leaf in lbfgs.newest_last(many, 6)))
-    np.testing.assert_allclose(lbfgs.inverse_hessian(turned, 0, lambda g: g, g), expected)
+    np.testing.assert_allclose(lbfgs.inverse_hessian(turned, lambda g: g, g), expected)
 
 
 @pytest.mark.parametrize(("y", "taken"), [(-1.0, True), (0.0, True), (1.0, False)])
@@ -57,7 +57,7 @@ def test_a_step_without_curvature_or_not_taken_says_nothing(y, taken):
     s = jnp.ones((1, 2))
     told = lbfgs.with_step(told, s, y * s, taken, 0, lambda g: g)
     g = jnp.array([[1.0, -2.0]])
-    np.testing.assert_array_equal(lbfgs.inverse_hessian(told, 1, lambda g: g, g), g)
+    np.testing.assert_array_equal(lbfgs.inverse_hessian(told, lambda g: g, g), g)
 
 
 def test_the_size_of_a_preconditioner_is_learned():
@@ -69,10 +69,13 @@ def test_the_size_of_a_preconditioner_is_learned():
 def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64):
     rng, h = quadratic()
     side = rng.normal(size=12)
-    found = conjugate_gradients.solve(lambda v: h @ v, lambda v: v, jnp.asarray(side), 1e-28, 30)
-    np.testing.assert_allclose(found, np.linalg.solve(h, side), rtol=1e-8)
-    one = conjugate_gradients.solve(lambda v: h @ v, lambda v: v, jnp.asarray(side), 1e-28, 1)
-    assert np.linalg.norm(h @ one - side) > 0.01
+
+    def solved(most):
+        start = jnp.asarray(side)
+        return conjugate_gradients.solve(lambda v: h @ v, lambda v: v, start, start, 1e-28, most)
+
+    np.testing.assert_allclose(solved(30), np.linalg.solve(h, side), rtol=1e-8)
+    assert np.linalg.norm(h @ solved(1) - side) > 0.01
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64
     [
         ((569, 1, 31, 1), "exact"),
         ((20_000, 1, 51, 1), "exact"),
+        ((1_797, 10, 65, 1), "mean"),
         ((60_000, 10, 785, 1), "sampled"),
         ((10_000, 1, 769, 1), "gram"),
         ((5_000, 100, 513, 1), "gram"),
@@ -91,7 +95,7 @@ def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64
 )
 def test_the_form_is_chosen_by_what_it_costs(shape, form):
     chosen = curvature.choose(*shape)
-    names = {curvature.exact: "exact", curvature.shared: "shared", curvature.diagonal: "diagonal"}
+    names = {getattr(curvature, name): name for name in ("exact", "mean", "shared", "diagonal")}
     name = names.get(chosen, "gram" if chosen.grow else "sampled")
     assert name == form
     assert curvature.choose(*shape) == chosen, "a program is compiled for each"
