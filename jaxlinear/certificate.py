@@ -131,11 +131,11 @@ def has_no_optimum(
     classes: Bool[Array, " k"] | None,
     state: State,
     there: Examples,
-    ended: Bool[Array, ""],
+    doubtful: Bool[Array, ""],
 ) -> Endless:
     """Whether the objective falls for ever along the last steps, or along all steps together.
 
-    It is asked only where the fit has ``ended``, and its steps say that it may be so. Where outputs
+    It is asked only where that is ``doubtful``, and the steps say that it may be so. Where outputs
     are ``classes``, what all share moves nothing, and only those are asked that some example has:
     those that are True. The objective falls for ever with the outputs of the others.
     """
@@ -157,7 +157,7 @@ def has_no_optimum(
         together = len(rest) if state.outputs.size <= _TOGETHER else None
         return jax.lax.map(along, directions, batch_size=together)
 
-    suspect = needed = ended & runs_away(state)
+    suspect = needed = doubtful & runs_away(state)
     if classes is not None:
         thetas, rest = jnp.concatenate([thetas, 0 * thetas[:1]]), jnp.append(rest, 0)
         needed = suspect | ~jnp.all(classes)

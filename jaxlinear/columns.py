@@ -30,42 +30,56 @@ class Units(NamedTuple):
 
 
 class Standardised(NamedTuple):
-    """A problem in the units of its columns, and the ``common`` one of all models that share x."""
+    """Columns of mean 0 and variance 1, with one of ones at the end: what all penalties share.
 
-    problem: Problem
+    ``mean`` are the shares of the examples by the mean of the weights of all models that share x.
+    Of what one model has: ``broken`` are rows that hold no number and were blanked, ``constant``
+    columns that do not vary in its rows, as the intercept does not.
+    """
+
+    x: Float[Array, "n p"]
     units: Units
-    common: Problem
+    mean: Float[Array, " n"]
+    broken: Bool[Array, " n"]
+    constant: Bool[Array, " d"]
 
 
-def standardised(batch: Batch, l2, intercept: bool, outputs: int) -> Standardised:
-    """The problem with columns of mean 0 and variance 1, and a column of ones at the end.
+def standardised(batch: Batch, l2, intercept: bool) -> Standardised:
+    """The columns of a batch, for penalties up to ``l2``.
 
     Models that share x share its columns, also where they differ in weights or l2: then these are
     standardised by the mean of the weights, which is as good a start.
     """
-    batch = batch._replace(weight=relative(batch.weight))
+    root = jnp.sqrt(jnp.max(l2))
+    return Standardised(*_columns(intercept)(batch.x, relative(batch.weight), root))
+
+
+class Problems(NamedTuple):
+    """The problem of a model, and the ``common`` one of all models that share x."""
+
+    own: Problem
+    common: Problem
+
+
+def penalised(made: Standardised, batch: Batch, l2, intercept: bool, outputs: int) -> Problems:
+    """The problem of ``outputs`` outputs with a penalty."""
     root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
-    columns, units, mean, broken, constant = _columns(intercept)(
-        batch.x, batch.weight, jnp.max(root)
-    )
-    penalty = jnp.square(root[:, None] / units.scale[None])
+    penalty = jnp.square(root[:, None] / made.units.scale[None])
     own = penalty
     if intercept:
-        own = jnp.where(constant[None], 1, penalty)  # its weight is 0, with any penalty
+        own = jnp.where(made.constant[None], 1, penalty)  # its weight is 0, with any penalty
         penalty, own = (jnp.pad(each, ((0, 0), (0, 1))) for each in (penalty, own))
-    each = ones_or(batch.weight, len(mean), mean.dtype)
-    share = jnp.where(broken & (each != 0), jnp.nan, each / jnp.sum(each))
+    each = ones_or(relative(batch.weight), len(made.mean), made.mean.dtype)
+    share = jnp.where(made.broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    common = Problem(columns, batch.y, mean, penalty)
-    return Standardised(Problem(columns, y, share, own), units, common)
+    common = Problem(made.x, batch.y, made.mean, penalty)
+    return Problems(Problem(made.x, y, share, own), common)
 
 
 def _columns(intercept: bool) -> Callable:
-    """Make ``(x, weight, root) -> columns, units, mean, broken, constant``; ``vmap`` copies none.
+    """Make ``(x, weight, root) -> Standardised``, as a tuple; ``vmap`` copies no columns.
 
-    ``mean`` (n,) are shares by the mean of the weights. Of what other models have: ``broken``
-    (n,) are rows that hold no number and were blanked, ``constant`` (d,) columns that do not vary
-    in the rows of this one, as the intercept does not. ``root`` is the largest √l2.
+    ``root`` is the largest √l2.
     """
 
     def one(x, weight, root):

@@ -6,7 +6,7 @@ optimum, and derivatives with respect to all data by the implicit function theor
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -277,9 +277,10 @@ class _Data(NamedTuple):
 @functools.partial(jax.jit, static_argnums=0)
 def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
     strongest_first = jnp.argsort(-l2s)
+    made = _made(setting, data, l2s)
 
     def following(start, l2):
-        fit = _solve(setting._replace(warm=True), data, l2, start)
+        fit = _solve(setting._replace(warm=True), data, l2, start, made)
         usable = jnp.isfinite(fit.report.objective)
         usable = usable.reshape(*usable.shape, *[1] * (start.b.ndim - usable.ndim))
         b = jnp.where(usable, fit.params.b.astype(start.b.dtype), start.b)
@@ -290,8 +291,22 @@ def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
     return jax.tree.map(lambda leaf: leaf[jnp.argsort(strongest_first)], fits)
 
 
+class _Made(NamedTuple):
+    """What fits of different penalties share: the columns, and what the form is prepared with."""
+
+    columns: columns.Standardised
+    prepared: Any
+
+
+def _made(setting: _Setting, data: _Data, l2s) -> _Made:
+    batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
+    made = columns.standardised(batch, jax.lax.stop_gradient(l2s), setting.intercept)
+    problem = columns.penalised(made, batch, l2s[0], setting.intercept, 1).own
+    return _Made(made, jax.lax.stop_gradient(setting.form.prepare(problem)))
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
+def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None = None) -> Fit:
     batch, offset, tol, sound = data
     tol, start = jax.lax.stop_gradient((tol, start))
     shape = start.b.shape
@@ -302,7 +317,9 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     )
     batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
-    problem, units, common = columns.standardised(fixed, l2_fixed, setting.intercept, start.b.size)
+    found = made.columns if made else columns.standardised(fixed, l2_fixed, setting.intercept)
+    problem, common = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
+    units, prepared = found.units, made and made.prepared
     mean = _mean_target(setting.loss, problem, shape)
     theta = _intercepts_alone(setting, problem, mean)
     given = columns.scaled(columns.rows(start), units, setting.intercept)
@@ -311,8 +328,9 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
             theta = newton.better_of(loss, problem, given, theta)
         if told.classes:
             theta = newton.without_shared(problem, theta)
-        known = _known(told, common, given)
-        state, prepared = newton.minimise(told, problem, theta, known)
+        if setting.form is curvature.near:
+            prepared = _known(told, common, given)
+        state, prepared = newton.minimise(told, problem, theta, prepared)
         return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state, mean)
     each, common = (
         many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
@@ -323,12 +341,13 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear) -> Fit:
     if setting.warm:
         better_of = functools.partial(newton.better_of, loss)
         theta = jax.vmap(better_of, (of_each, 0, 0))(each, given, theta)
-    known = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, given)
-    of_known = None if known is None else 0
-    minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0, 0), (0, of_known))
-    state, prepared = minimise(each, theta, known)
+    own = None
+    if setting.form is curvature.near:
+        prepared, own = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, given), 0
+    minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0, own), (0, own))
+    state, prepared = minimise(each, theta, prepared)
     finish = functools.partial(_finish, setting, of_model)
-    axes = (Batch(None, 1, None), 0, None, None, None, of_known, of_each, 0, 0)
+    axes = (Batch(None, 1, None), 0, None, None, None, own, of_each, 0, 0)
     l2 = jnp.broadcast_to(l2, shape)
     return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state, mean)
 
@@ -368,8 +387,6 @@ def _intercepts_alone(setting: _Setting, problem: curvature.Problem, mean) -> Fl
 
 def _known(told: newton.Setting, common: curvature.Problem, theta):
     """What is known of the Hessian beforehand, for all models that start at θ."""
-    if told.form is not curvature.near:
-        return None
     return curvature.inverse_there(told.loss, common, columns.outputs_of(common, theta))
 
 
@@ -410,7 +427,8 @@ def _report(
     arrived = newton.arrived(state, tol)
     ended = state.stuck | arrived
     classes = mean > 0 if _are_classes(setting.loss) else None
-    endless = has_no_optimum(loss, problem, classes, state, told.there, ended & finite)
+    doubtful = ended & finite & ~_has_optimum(setting, problem, units, mean)
+    endless = has_no_optimum(loss, problem, classes, state, told.there, doubtful)
     size = jnp.maximum(state.size, state.floor)
     certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
     eps = jnp.finfo(told.value.dtype).eps
@@ -433,6 +451,19 @@ def _report(
         jnp.int32(Status.MAX_STEPS),
     )
     return Report(status, state.number, told.value, told.norm, gap=told.gap)
+
+
+def _has_optimum(setting: _Setting, problem: curvature.Problem, units, mean) -> Bool[Array, ""]:
+    """Whether an optimum is certain: w has a penalty, and intercepts can give the mean of y."""
+    penalised = jnp.all(problem.penalty[:, : len(units.scale)] > 0)
+    if not setting.intercept:
+        return penalised
+    family = losses.family_of(setting.loss)
+    if family is None or family.link is None:
+        return jnp.array(False)
+    # The mean of ones may be a little less.
+    more = mean * (1 + jnp.sqrt(jnp.finfo(mean.dtype).eps))
+    return penalised & jnp.all(jnp.isfinite(family.link(mean)) & jnp.isfinite(family.link(more)))
 
 
 def _start(init: Linear | Fit | None, x, shape: tuple[int, ...], dtype) -> Linear:

@@ -490,10 +490,10 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
     others = worth * min(30 * step, models * later + 12 * step)
     if coefficients <= _COEFFICIENTS and 6 * newton <= others:
         return exact
+    if models == 1 and outputs > 1 and step <= _QUICK and later <= 6 * step:
+        return mean
     if models > 1 or fits > 1:
         return shared if gram + costs.eigh(columns) <= 15 * fits * step else diagonal
-    if outputs > 1 and step <= _QUICK and later <= 6 * step:
-        return mean
     room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
     if outputs > 1 and room <= 1e8 and step > 2e-3:
         steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))

@@ -311,7 +311,7 @@ def _refine(
 
     def unfinished(state: _Refined):
         shrinking = (state.steps < 2) | (state.step < state.last / 2)
-        return (state.steps < most) & shrinking & (state.error(state.step) > eps / 64)
+        return (state.steps < most) & shrinking & (state.error(state.step) > eps / 16)
 
     params = Linear(fit.params.w.reshape(-1, d), fit.params.b.reshape(-1))
     one = jnp.ones((), eps.dtype)

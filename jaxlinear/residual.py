@@ -73,8 +73,19 @@ def _in_float64(examples: Examples, params: Linear, rest: Linear, center) -> Nor
             matmul(weighted.T, x - c[None]), weighted.sum(axis=0), (weighted * r).sum(axis=0)
         )
 
-    total = batching.fold(sums, lambda a, b: jax.tree.map(jnp.add, a, sums(b)), examples, 8192)
+    rows = _rows_of_a_block(examples.x.shape[1])
+    total = batching.fold(sums, lambda a, b: jax.tree.map(jnp.add, a, sums(b)), examples, rows)
     return jax.tree.map(lambda a: a.astype(center.dtype), total)
+
+
+def _rows_of_a_block(columns: int) -> int:
+    """So many that a processor keeps the block in its cache: that makes it up to ten times faster.
+
+    An accelerator needs large blocks.
+    """
+    if jax.default_backend() != "cpu":
+        return 8192
+    return min(max(2**16 // columns, 128), 8192)
 
 
 def _in_slices(examples: Examples, params: Linear, rest: Linear, center) -> Normal:
