@@ -7,8 +7,10 @@ from pathlib import Path
 
 from benchmarks import (
     convex_fits,
+    convex_grid,
     data_loading,
     exact_fits,
+    grid_cells,
     libraries,
     many_models,
     per_example_gradients,
@@ -29,8 +31,10 @@ _MODULES = (
     exact_fits,
     convex_fits,
     data_loading,
+    convex_grid,
 )
 QUESTIONS = {module.__name__.rpartition(".")[2]: module.answer for module in _MODULES}
+_HOURS = {"convex_grid"}  # that are answered if asked for
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,8 +44,8 @@ def parser() -> argparse.ArgumentParser:
         "questions",
         nargs="*",
         metavar="question",
-        help=f"{', '.join(QUESTIONS)} (default: all); or table: print the results; or report: "
-        "write them into the README, with pictures",
+        help=f"{', '.join(QUESTIONS)} (default: all but {', '.join(_HOURS)}); or table: print the "
+        "results; or report: write them into the README, with pictures",
     )
     arguments.add_argument("--fast", action="store_true", help="a smoke test of a few seconds")
     arguments.add_argument("--directory", help="where Fashion-MNIST lies, or is to lie")
@@ -60,7 +64,29 @@ def parser() -> argparse.ArgumentParser:
         help=f"where results go (default: {report.RESULTS.name}/, nowhere with --fast)",
     )
     arguments.add_argument("--rounds", type=int, default=7, help="timed runs of each rival (7)")
+    _add_options_of_the_grid(arguments.add_argument_group("convex_grid"))
     return arguments
+
+
+def _add_options_of_the_grid(group) -> None:
+    group.add_argument("--list", action="store_true", help="print the numbers and names of cells")
+    group.add_argument(
+        "--cells",
+        help="numbers, such as 3,7,10-12, or patterns of names, such as '*x2 images*' (default: "
+        "all but those that are kept back from tuning)",
+    )
+    group.add_argument("--kept-back", action="store_true", help="the cells that are kept back")
+    group.add_argument(
+        "--ours",
+        action="store_true",
+        help="time jaxlinear alone, beside the rivals of the result in --out",
+    )
+    group.add_argument(
+        "--limit",
+        type=float,
+        default=convex_grid.LIMIT,
+        help=f"seconds of a call after which it is not repeated ({convex_grid.LIMIT:g})",
+    )
 
 
 def main(words: list[str] | None = None) -> None:
@@ -69,6 +95,9 @@ def main(words: list[str] | None = None) -> None:
     for question in options.questions:
         if question not in (*QUESTIONS, "table", "report"):
             parser().error(f"got {question!r}, expected {', '.join(QUESTIONS)}, table or report")
+    if options.list:
+        print("\n".join(f"{i:3} {cell.name}" for i, cell in enumerate(grid_cells.CELLS)))
+        return
     folder = options.out or report.RESULTS
     if "table" in options.questions:
         print("\n\n".join(map(report.markdown, report.read(folder))))
@@ -79,20 +108,33 @@ def main(words: list[str] | None = None) -> None:
     if options.rivals is not None:
         libraries.allow(options.rivals)
     results = []
-    for question in options.questions or QUESTIONS:
+    # A smoke test must not take the place of a measurement.
+    out = options.out or (None if options.fast else report.RESULTS)
+    for question in options.questions or [q for q in QUESTIONS if q not in _HOURS]:
         result = QUESTIONS[question](
-            directory=options.directory, fast=options.fast, rounds=options.rounds, say=_say
+            directory=options.directory,
+            fast=options.fast,
+            rounds=options.rounds,
+            say=_say,
+            **(_of_the_grid(options, out) if question == "convex_grid" else {}),
         )
         results.append(result)
         print(report.markdown(result))
-        # A smoke test must not take the place of a measurement.
-        out = options.out or (None if options.fast else report.RESULTS)
         if out:
             _say(f"wrote {report.write(result, out).name}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     if options.plots:
         report.draw(results, options.plots)
+
+
+def _of_the_grid(options, out: Path | None) -> dict:
+    try:
+        grid_cells.choose(options.cells)
+    except ValueError as error:
+        parser().error(str(error))
+    names = ("cells", "kept_back", "ours", "limit")
+    return {"out": out} | {name: getattr(options, name) for name in names}
 
 
 def _say(message: str) -> None:

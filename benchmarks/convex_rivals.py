@@ -7,6 +7,7 @@ jaxlinear and cyanure; scikit-learn wants C = 1 / (l2 n).
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -60,6 +61,69 @@ def optax_lbfgs(loss, data: jl.Batch, l2, zero: jl.Linear, tol):
         return params
 
     return run
+
+
+def optax_lbfgs_compiled(loss, data: jl.Batch, l2, zero: jl.Linear, most: int = 1_000):
+    """The loop itself compiled, a hundred steps a call: a fit of ``tol``, for small problems too.
+
+    Between the calls Python can stop it, which a program of all the steps would not allow.
+    """
+    solver, steps_at_once = optax.lbfgs(), 100
+
+    @jax.jit
+    def some_steps(params, state, data, tol):
+        def objective(params):
+            return jl.mean_loss(loss)(params, data, l2)
+
+        def goes_on(carry):
+            _, _, norm, steps = carry
+            return (norm > tol) & (steps < steps_at_once)
+
+        def step(carry):
+            params, state, _, steps = carry
+            value, slope = optax.value_and_grad_from_state(objective)(params, state=state)
+            change, state = solver.update(
+                slope, state, params, value=value, grad=slope, value_fn=objective
+            )
+            return optax.apply_updates(params, change), state, optax.tree.norm(slope), steps + 1
+
+        start = params, state, jnp.array(jnp.inf, params.w.dtype), 0
+        return jax.lax.while_loop(goes_on, step, start)[:3]
+
+    begin = jax.jit(solver.init)
+
+    def fit(tol):
+        params, state = zero, begin(zero)
+        for _ in range(most // steps_at_once):
+            params, state, norm = some_steps(params, state, data, tol)
+            if not norm > tol:
+                break
+        return params
+
+    return fit
+
+
+def sklearn_glm(x, y, l2, family, solver, tol) -> jl.Linear:
+    """Poisson or gamma regression; alpha is our l2, as the deviance is halved there."""
+    from sklearn import linear_model
+
+    make = {"poisson": "PoissonRegressor", "gamma": "GammaRegressor"}[family]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = getattr(linear_model, make)(alpha=l2, solver=solver, tol=tol, max_iter=10_000)
+        model.fit(x, y)
+    return jl.Linear(model.coef_, np.asarray(model.intercept_))
+
+
+def glum_glm(x, y, l2, family, tol) -> jl.Linear:
+    from glum import GeneralizedLinearRegressor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GeneralizedLinearRegressor(
+            family=family, link="log", alpha=l2, l1_ratio=0, gradient_tol=tol, max_iter=1_000
+        ).fit(x, y)
+    return jl.Linear(model.coef_, np.asarray(model.intercept_))
 
 
 def cyanure_softmax(x, y, l2, tol) -> jl.Linear:

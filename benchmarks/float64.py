@@ -113,3 +113,35 @@ def logistic_optimum(x, y, l2: float) -> float:
         if gradient @ step < 1e-20:
             return float(logistic_objective(jl.Linear(theta[:-1], theta[-1]), x, y, l2))
     raise ArithmeticError("Newton's method in float64 has not converged")
+
+
+def _of_classes(o, y):
+    o = o - o.max(axis=1, keepdims=True)
+    return np.log(np.exp(o).sum(axis=1)) - o[np.arange(len(y)), y]
+
+
+def _huber(o, y):
+    size = np.abs(o - y)
+    return np.where(size <= 1, size**2 / 2, size - 0.5)
+
+
+LOSSES = {
+    "softmax_cross_entropy": _of_classes,
+    "logistic": lambda o, y: np.logaddexp(0, o) - y * o,
+    "poisson": lambda o, y: np.exp(o) - y * o,
+    "gamma": lambda o, y: y * np.exp(-o) + o,
+    "huber": _huber,
+}
+
+
+def objective(loss: str, params: jl.Linear, x, y, l2: float, numbers: int = 2**24):
+    """The mean loss and the penalty; (k,) of k targets (n, k). In blocks of so many numbers."""
+    w, b = (np.asarray(leaf, np.float64) for leaf in params)
+    rows = max(1, numbers // max(x.shape[1], b.size))
+    total = 0.0
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        o = x[part].astype(np.float64) @ w.T + b
+        total = total + np.sum(LOSSES[loss](o, y[part]), axis=0)
+    squares = np.sum(w**2, axis=-1)
+    return total / len(x) + l2 / 2 * (squares if y.ndim > 1 else squares.sum())

@@ -73,7 +73,7 @@ def compare(
     rows = [_prove(rival, check, say) for rival in rivals]
     kept = _fastest_variants(rivals, rows, trials, say)
     say(f"timing {len(kept)} rivals, {rounds} times each")
-    timed = dict(zip(kept, _rounds([rivals[i] for i in kept], rounds), strict=True))
+    timed = dict(zip(kept, turns([rivals[i] for i in kept], [rounds] * len(kept)), strict=True))
     for i, (seconds, cores, answer, error) in timed.items():
         rows[i] = rows[i]._replace(seconds=seconds, cores=cores, error=error)
         rows[i] = rows[i] if error else _check_again(rows[i], answer, check_timed)
@@ -116,7 +116,7 @@ def _prove(rival: Rival, check: Callable, say: Callable) -> Row:
         first, answer = clock(rival.proof or rival.run)
         return row._replace(checked=check(answer), first=first)
     except Exception as error:
-        return row._replace(error=_describe(error))
+        return row._replace(error=describe(error))
 
 
 def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> list[int]:
@@ -128,7 +128,7 @@ def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> li
     say(f"trying {len(several)} variants, {trials} times each")
     seconds = {}
     for i, (times, _, _, error) in zip(
-        several, _rounds([rivals[i] for i in several], trials), strict=True
+        several, turns([rivals[i] for i in several], [trials] * len(several)), strict=True
     ):
         rows[i] = rows[i]._replace(error=error)
         seconds[i] = float("inf") if error else min(times) / rows[i].work
@@ -138,16 +138,16 @@ def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> li
     return sorted(kept.values())
 
 
-def _rounds(rivals: Sequence[Rival], rounds: int) -> list[tuple]:
-    """Seconds, busy cores, last answer and error of each rival, all taking turns.
+def turns(rivals: Sequence[Rival], rounds: Sequence[int]) -> list[tuple]:
+    """Seconds, busy cores, last answer and error of each rival in so many rounds, taking turns.
 
     Every other round goes backwards: no rival always follows the same one, whose threads and
     caches it would inherit.
     """
     seconds, answers = [[] for _ in rivals], [None] * len(rivals)
     errors, busy = [None] * len(rivals), [0.0] * len(rivals)
-    for number in range(rounds):
-        order = range(len(rivals))
+    for number in range(max(rounds, default=0)):
+        order = [i for i, own in enumerate(rounds) if number < own]
         for i in order if number % 2 == 0 else reversed(order):
             if errors[i] is None:
                 try:
@@ -156,7 +156,7 @@ def _rounds(rivals: Sequence[Rival], rounds: int) -> list[tuple]:
                     busy[i] += time.process_time() - begin
                     seconds[i].append(spent)
                 except Exception as error:
-                    errors[i] = _describe(error)
+                    errors[i] = describe(error)
     cores = [work / max(sum(s), 1e-9) for work, s in zip(busy, seconds, strict=True)]
     for i, rival in enumerate(rivals):
         # Threads of others spin for a moment after their work, which is not this rival's.
@@ -170,9 +170,9 @@ def _check_again(row: Row, answer: Any, check: Callable) -> Row:
         check(answer)
         return row
     except Exception as error:
-        return row._replace(seconds=(), error=_describe(error))
+        return row._replace(seconds=(), error=describe(error))
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     # The first line only: the rest of a traceback may name paths of this machine.
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -16,6 +16,7 @@ OPTIONAL = {
     "himalaya": "himalaya",
     "torch": "torch",
     "cyanure": "cyanure",
+    "glum": "glum",
 }
 
 
@@ -97,6 +98,7 @@ def import_libraries() -> None:
         "sklearn.model_selection",
         "himalaya.ridge",
         "cyanure.estimators",
+        "glum",
     ):
         if importlib.util.find_spec(name.split(".")[0]):
             importlib.import_module(name)

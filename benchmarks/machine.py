@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.harness import clock
 
-_PACKAGES = ("jax", "jaxlib", "numpy", "torch", "scikit-learn", "himalaya")
+_PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch", "scikit-learn", "himalaya", "glum")
 
 
 def describe(*, size: int = 2048, megabytes: int = 256) -> dict:

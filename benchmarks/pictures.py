@@ -1,8 +1,12 @@
 """Pictures of results: where vectorizing pays, how times grow, how near the machine's limits."""
 
+import bisect
+import statistics
+
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from benchmarks import report
+from benchmarks import cell_tables, report
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"  # Okabe and Ito, and a neutral
 GREEN, PINK = "#009E73", "#CC79A7"
@@ -18,7 +22,10 @@ def of(results: list[dict]) -> dict[str, Figure]:
         for table in report.tables(result)
         if report.work_of(table) and all(report.work_of(table))
     ]
-    return pictures | ({"roofline": roofline(worked, results[0]["machine"])} if worked else {})
+    if worked:
+        pictures["roofline"] = roofline(worked, results[0]["machine"])
+    cells = [cell for result in results for cell in result.get("cells", [])]
+    return pictures | ({"grid": heat_map(cells)} if cells else {})
 
 
 def break_even(curves: list[dict]) -> Figure:
@@ -95,3 +102,57 @@ def roofline(worked: list[tuple[str, tuple]], about: dict) -> Figure:
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     axes.grid(alpha=0.3)
     return figure
+
+
+_N = (50, 300, 1_000, 3_000, 10_000, 30_000, 100_000)  # where the rows of a heat map begin
+_D = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+_K = {"one output, or two classes": (1, 2), "3 to 20": (3, 20), "more than 20": (21, 10**9)}
+
+
+def heat_map(cells: list[dict]) -> Figure:
+    """How many times as long the best rival takes, by n and d: the median of a square's cells.
+
+    A number is the ratio; of several cells, the least is below it. Red is where a rival is quicker,
+    a cross where jaxlinear missed the optimum.
+    """
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    panels = figure.subplots(1, len(_K), sharey=True)
+    for axes, (title, (least, most)) in zip(panels, _K.items(), strict=True):
+        squares, failing = {}, []
+        for cell in cells:
+            if least <= cell["k"] <= most:
+                told = cell_tables.summary(cell)
+                place = _place(_D, cell["d"]), _place(_N, cell["n"])
+                if told.ratio is not None:
+                    squares.setdefault(place, []).append(told.ratio)
+                failing += [place] * bool(told.fails)
+        image = _squares(axes, squares)
+        if failing:
+            axes.plot(*zip(*failing, strict=True), "x", color="black", markersize=22, mew=1)
+        axes.set_title(f"k: {title}", fontsize=11)
+        axes.set_xticks(range(len(_D)), _ranges(_D), rotation=45)
+        axes.set_yticks(range(len(_N)), _ranges(_N))
+        axes.set_xlabel("d, from", fontsize=11)
+    panels[0].set_ylabel("n, from", fontsize=11)
+    figure.colorbar(image, ax=panels, label="best rival / jaxlinear", extend="both")
+    return figure
+
+
+def _squares(axes, squares: dict):
+    grid = [[float("nan")] * len(_D) for _ in _N]
+    for (i, j), ratios in squares.items():
+        grid[j][i] = statistics.median(ratios)
+        low = f"\n{min(ratios):.2g}" if len(ratios) > 1 else ""
+        axes.text(i, j, f"{grid[j][i]:.2g}{low}", ha="center", va="center", fontsize=8)
+    axes.set_facecolor("#eeeeee")
+    return axes.imshow(
+        grid, cmap="RdBu", norm=LogNorm(0.1, 10), origin="lower", aspect="auto", alpha=0.8
+    )
+
+
+def _place(begins: tuple, size: int) -> int:
+    return max(0, bisect.bisect_right(begins, size) - 1)
+
+
+def _ranges(begins: tuple) -> list[str]:
+    return [f"{begin:,}" if i else f"< {begins[1]:,}" for i, begin in enumerate(begins)]

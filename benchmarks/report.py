@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import cell_tables, machine
 from benchmarks.harness import Row
 
 RESULTS = Path(__file__).with_name("results")
@@ -16,8 +16,17 @@ def write(result: dict, folder: Path = RESULTS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{machine.name()}.jsonl"
     others = [r for r in _lines(path) if r["question"] != result["question"]]
-    path.write_text("".join(json.dumps(r) + "\n" for r in [*others, result]))
+    # In one move: who is killed while writing loses nothing of before.
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(json.dumps(r) + "\n" for r in [*others, result]))
+    draft.replace(path)
     return path
+
+
+def latest(question: str, folder: Path = RESULTS) -> dict | None:
+    """What this machine has answered before."""
+    own = _lines(Path(folder) / f"{machine.name()}.jsonl")
+    return next((r for r in own if r["question"] == question), None)
 
 
 def read(folder: Path = RESULTS) -> list[dict]:
@@ -102,8 +111,9 @@ def headline(results: list[dict]) -> str:
 
 
 def markdown(result: dict) -> str:
-    """Each table with its notes, then the machine."""
-    parts = [
+    """Each table with its notes, or the cells of a grid, then the machine."""
+    parts = [cell_tables.markdown(result)] if result.get("cells") else []
+    parts += [
         part
         for table in tables(result)
         for part in (_table(table), *_notes(table["notes"]), *_work(table, result["machine"]))

@@ -11,11 +11,15 @@ import pytest
 import jaxlinear as jl
 from benchmarks import __main__ as main
 from benchmarks import (
+    cell_tables,
     convex_fits,
+    convex_grid,
+    convex_rivals,
     exact_fits,
     exact_rivals,
     first_call,
     float64,
+    grid_cells,
     harness,
     libraries,
     machine,
@@ -25,6 +29,7 @@ from benchmarks import (
     sgd_epoch,
     tasks,
 )
+from benchmarks.grid_cells import Cell
 from benchmarks.harness import Rival
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -479,6 +484,213 @@ def test_smoke_of_the_convex_fits(monkeypatch):
         1, lambda: convex_fits.answer(fast=True, say=lambda message: None)
     )
     assert_tables(result, len(convex_fits.TASKS))
+
+
+def by_scikit_learn(x, y, l2, tol=1e-7, **_):
+    """Newton's method in float64, in the place of a fit that would be compiled."""
+    params = convex_rivals.sklearn_logistic(*map(np.asarray, (x, y)), l2, "newton-cholesky", tol)
+    return jl.Fit(params, None)
+
+
+def poisson_by_scikit_learn(x, y, l2, tol=1e-7):
+    data = map(np.asarray, (x, y))
+    return jl.Fit(convex_rivals.sklearn_glm(*data, l2, "poisson", "newton-cholesky", tol), None)
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("sklearn"),
+    reason="the rivals are of scikit-learn: pip install jaxlinear[benchmarks]",
+)
+def test_smoke_of_the_convex_grid(monkeypatch, tmp_path, capsys):
+    """Compiling is most of the time, so two fits are those of scikit-learn, and optax has one."""
+    optax = convex_grid._optax
+
+    def once(cell, x, y):
+        no = convex_grid.Way("optax", None, missing="NotImplementedError: not here")
+        return optax(cell, x, y) if cell.loss == "poisson" else no
+
+    monkeypatch.setattr(convex_grid, "_optax", once)
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(jl, "softmax_regression", by_scikit_learn)
+    monkeypatch.setattr(jl, "poisson_regression", poisson_by_scikit_learn)
+    words = ["convex_grid", "--fast", "--out", str(tmp_path), "--plots", str(tmp_path)]
+    libraries._with_threads(1, lambda: main.main(words))
+    (result,) = report.read(tmp_path)
+    assert [cell["name"] for cell in result["cells"]] == [cell.name for cell in grid_cells.FAST]
+    for cell in result["cells"]:
+        told = cell_tables.summary(cell)
+        assert told.fails is None and told.ratio > 0 and told.default > 0
+        assert all(0 <= row["checked"] <= 1e-6 for row in cell["rows"] if row["name"] == told[0][0])
+    printed = capsys.readouterr().out
+    assert all(cell_tables.line(cell) in printed for cell in result["cells"])
+    assert "in the median of 4 cells" in printed
+    assert list(tmp_path.glob("*-grid.png"))
+
+
+def test_the_grid_covers_decades_and_names_each_problem_once():
+    grid, kept = grid_cells.GRID, grid_cells.KEPT_BACK
+    assert len(grid) >= 60 and len(grid_cells.LOSSES) >= 12 and len(kept) == 20
+    assert len({cell.name for cell in grid_cells.CELLS}) == len(grid_cells.CELLS)
+    for letter, least, most in (("n", 50, 300_000), ("d", 1, 20_000), ("k", 2, 1_000)):
+        sizes = [getattr(cell, letter) for cell in grid]
+        assert min(sizes) == least and max(sizes) == most
+    assert all(1e-6 <= cell.l2 <= 1 for cell in grid_cells.CELLS)
+    assert {cell.kind for cell in grid} == {cell.kind for cell in kept} == set(grid_cells.DRAW)
+    # A rule that draws others tomorrow would be no rule.
+    assert kept[0].name == "240x570x2 gaussian 0.0001 unbalanced"
+
+
+def test_cells_are_chosen_by_numbers_and_by_patterns():
+    first, kept = len(grid_cells.GRID) + len(grid_cells.LOSSES), len(grid_cells.KEPT_BACK)
+    assert grid_cells.choose() == list(range(first))
+    assert grid_cells.choose(kept_back=True) == list(range(first, first + kept))
+    assert grid_cells.choose("7,3,5-8") == [7, 3, 5, 6, 8]
+    assert {grid_cells.CELLS[i].loss for i in grid_cells.choose("gamma*")} == {"gamma"}
+    for wrong in ("1000", "nothing*", ""):
+        with pytest.raises(ValueError, match="expected numbers 0 to"):
+            grid_cells.choose(wrong)
+
+
+@pytest.mark.parametrize("kind", grid_cells.DRAW)
+def test_problems_are_drawn_as_they_are_called(kind):
+    cell = Cell(400, 49, 30, kind, 0.1, "unbalanced")
+    x, y = grid_cells.draw(cell)
+    np.testing.assert_array_equal(x, grid_cells.draw(cell)[0])
+    assert x.shape == (400, 49) and x.dtype == np.float32
+    counts = np.bincount(y)
+    assert len(counts) == 30 and counts.min() > 0 and counts[:5].sum() > 2 * counts[-5:].sum()
+    if kind == "correlated":
+        assert np.corrcoef(x[:, 0], x[:, 1])[0, 1] > 0.95
+    if kind == "images":
+        assert x.min() == 0 and x.max() == 1 and not x[:, :7].any()
+        assert np.corrcoef(x[:, 24], x[:, 25])[0, 1] > 0.5
+    if kind == "one-hot":
+        assert (x.sum(axis=1) == 20).all()
+
+
+@pytest.mark.parametrize("loss", float64.LOSSES)
+def test_objectives_in_float64_are_those_of_the_library(loss):
+    rng, k = np.random.default_rng(0), 3
+    of_classes = loss == "softmax_cross_entropy"
+    x = rng.normal(size=(50, 4))
+    y = rng.integers(0, k, 50) if of_classes else rng.integers(0, 2, (50, k)) * 1.0
+    params = jl.Linear(rng.normal(size=(k, 4)), rng.normal(size=k))
+    with jax.enable_x64(True):
+        expected = jl.mean_loss(getattr(jl.losses, loss))(params, jl.Batch(x, y), 0.1)
+    for numbers in (7, 100, 10**6):
+        got = float64.objective(loss, params, x, y, 0.1, numbers)
+        assert np.shape(got) == (() if of_classes else (k,))
+        assert np.sum(got) == pytest.approx(float(expected))
+
+
+def climbing(monkeypatch, **seconds_and_answers):
+    """Ways that take so long, and end at so much at each tolerance."""
+    now = [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
+
+    def way(name, seconds, answers):
+        def fit(tol):
+            now[0] += seconds
+            return answers[convex_grid.TOLERANCES.index(tol)]
+
+        return convex_grid.Way(name, fit, threads=False)
+
+    return [way(name, *both) for name, both in seconds_and_answers.items()]
+
+
+def test_a_rival_is_taken_at_the_loosest_tolerance_that_is_near(monkeypatch):
+    ways = climbing(
+        monkeypatch,
+        quick=(2.0, [1.1, 1.0000001, 1.0]),
+        exact=(3.0, [2.0, 1.1, 1.0 - 1e-3]),  # shows that the other two had not arrived
+        never=(4.0, [1.1] * 6),
+        slow=(50.0, [1.1] * 6),
+        long=(70.0, [1.1] * 6),
+    )
+    ways = [*ways, convex_grid.Way("absent", None, missing="ImportError: no")]
+    best, climbs = convex_grid.climb(
+        ways[1:], lambda answer: answer, np.array(1.0), 60, lambda message: None
+    )
+    assert best == 1.0 - 1e-3
+    arrived = {c.way.name: c.arrived(best) for c in climbs}
+    assert arrived["exact"].tol == 1e-4
+    assert [name for name, trial in arrived.items() if trial] == ["exact"]
+    errors = {c.way.name: c.error for c in climbs}
+    assert errors["exact"] is None and errors["absent"] == "ImportError: no"
+    assert errors["never"].startswith("ValueError: never near: 1.0e-01")
+    assert errors["slow"].endswith("17 times the best rival")
+    assert errors["long"].startswith("TimeoutError: 1.0e-01 above the optimum after 7e+04 ms")
+    assert len(climbs[2].trials) == len(climbs[3].trials) == 1
+
+    # Alone the quick one has arrived at its second tolerance.
+    _, (climb,) = convex_grid.climb(
+        ways[:1], lambda answer: answer, np.array(1.0), 60, lambda message: None
+    )
+    assert climb.arrived(1.0).tol == 1e-3
+
+
+def test_what_takes_longer_than_its_limit_is_stopped():
+    with (
+        pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"),
+        convex_grid._stopped_after(0.01),
+    ):
+        while True:
+            pass
+
+
+def a_cell(number=0, group="the grid", **seconds):
+    rows = [
+        {"name": name, "seconds": [s] if s else [], "error": None if s else "ValueError: far"}
+        for name, s in {"jaxlinear, tol 1e-3": 0.5, **seconds}.items()
+    ]
+    cell = Cell(50, 1, 2, "gaussian", 1e-3)
+    return {"name": cell.name, "number": number, "group": group, "rows": rows} | cell._asdict()
+
+
+def test_short_calls_are_timed_several_at_a_time_and_long_ones_once():
+    calls = []
+    short = convex_grid._longer(Rival("short", recording(calls, "a")), 0.001)
+    assert short.run() == 1 and len(calls) == short.work == 10
+    assert convex_grid._longer(Rival("long", right), 0.2) == Rival("long", right)
+    assert [convex_grid._repeats(s, 7, 60) for s in (0.001, 3.0, 20.0, 61.0)] == [7, 3, 1, 0]
+
+
+def test_the_ratio_of_a_cell_is_that_of_the_best_rival():
+    cell = a_cell(jaxlinear=1.0, slow=9.0, best=2.0, failed=None)
+    told = cell_tables.summary(cell)
+    assert (told.rival.name, told.ratio, told.default) == ("best", 2.0, 2.0)
+    assert cell_tables.line(cell).endswith("| best | 2000 | 1000 |  |  | 2 | 2 |")
+    others = [a_cell(1, jaxlinear=1.0, a=0.5), a_cell(2, jaxlinear=1.0), a_cell(3, jaxlinear=None)]
+    assert cell_tables.in_all([cell, *others]) == (
+        "The best rival takes 1.2 times as long as jaxlinear in the median of 2 cells, and 0.5 "
+        f"times at least (cell 1, {cell['name']}); in 1 of them it is quicker. In 1 no rival gets "
+        "there. jaxlinear fails in 1: 3."
+    )
+
+
+def test_a_grid_keeps_the_cells_of_before_and_writes_each_at_once(monkeypatch, tmp_path):
+    written, calls = [], []
+    monkeypatch.setattr(machine, "describe", lambda **_: RESULT["machine"])
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)
+
+    def measure(cell, rounds, limit, known, say):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(known and known["name"])
+        return a_cell(jaxlinear=1.0, rival=2.0) | {"name": cell.name}
+
+    monkeypatch.setattr(convex_grid, "measure", measure)
+    quiet = {"say": written.append, "out": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        convex_grid.answer(cells="5,3,4", **quiet)
+    assert [c["number"] for c in report.latest("convex_grid", tmp_path)["cells"]] == [3, 5]
+    calls.clear()
+    result = convex_grid.answer(cells="3,80", ours=True, **quiet)
+    assert calls == [grid_cells.CELLS[3].name, None]
+    assert [c["number"] for c in result["cells"]] == [3, 5, 80]
+    assert [c["group"] for c in result["cells"]] == ["the grid", "the grid", "other losses"]
+    assert len(written) == 4
+    assert report.read(tmp_path) == [result]
 
 
 def test_a_fit_above_the_optimum_is_refused():
