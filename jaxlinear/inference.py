@@ -222,7 +222,9 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended
 
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended, dispersion):
     family, of_outputs = losses.family_of(loss), of_vector(loss, params.b.shape)
-    problem, units, _ = columns.standardised(batch, 0.0, intercept, params.b.size)
+    made = columns.standardised(batch, 0.0, intercept)
+    problem = columns.penalised(made, batch, 0.0, intercept, params.b.size).own
+    units = made.units
     theta = columns.scaled(columns.rows(params), units, intercept)
     outputs = columns.outputs_of(problem, theta)
     count = jnp.asarray(len(batch.x), outputs.dtype)
