@@ -5,11 +5,12 @@ outputs. ``exact`` is H itself, for few coefficients. All others only preconditi
 right, only near, and L-BFGS, or products with H, tell the rest. ``mean`` has one inverse for all
 outputs, of the Gram matrix of x times their mean curvature. ``diagonal`` has the mean curvature of
 every output, and nothing of the size of a matrix. ``gram_after`` begins so, and makes the Gram
-matrix once it has taken twice as long without as that costs. ``shared`` has one eigendecomposition
-of the Gram matrix for many models or penalties. ``sampled_after`` begins like ``diagonal``, too;
-then it has a block of every output, from the examples that matter most to it, and what couples the
-outputs in the directions in which x varies most. ``near`` has one inverse for all models that end
-near each other, as the folds of a cross-validation do.
+matrix, of rows where these are fewer than columns, once it has taken twice as long without as that
+costs. ``shared`` has one eigendecomposition of the Gram matrix for many models or penalties.
+``sampled_after`` begins like ``diagonal``, too; then it has a block of every output, from the
+examples that matter most to it, and what couples the outputs in the directions in which x varies
+most. ``near`` has one inverse for all models that end near each other, as the folds of a
+cross-validation do.
 """
 
 import functools
@@ -55,7 +56,8 @@ class Curvature(NamedTuple):
     outputs)`` from the Hessians of the losses there, at the step number ``clock`` where
     ``due(clock, ratio, last)``: ``ratio`` is what the form promises now, as a part of what it
     promised one step ago, and ``last`` that this is little enough to end. ``begin``, with the
-    arguments of ``build``, is what there is before. ``apply(prepared, built, g)`` is about H⁻¹ g.
+    arguments of ``build``, is what there is before. ``apply(problem, prepared,
+    built, g)`` is about H⁻¹ g.
 
     What the form leaves out is learned from ``memory`` steps by L-BFGS; where it is not even of the
     right size, as ``rescaled`` says, that is learned too. The step that ends the iteration takes up
@@ -169,7 +171,7 @@ def _divided(lower, sides, *, transposed: bool = False):
     )
 
 
-def _solve(prepared, built: _Root, g):
+def _solved(built: _Root, g):
     """H⁻¹ g, and 0 where there is no factor."""
     side = (g.reshape(-1) * built.inverse)[:, None]
     inside = _divided(built.lower, _divided(built.lower, side), transposed=True)
@@ -187,7 +189,12 @@ def _inverse(root: _Root) -> Float[Array, "d d"]:
     return matmul(half.T, half)
 
 
-exact = Curvature(lambda problem: None, _exactly, _solve, due=_slower)
+exact = Curvature(
+    lambda problem: None,
+    _exactly,
+    lambda problem, prepared, root, g: _solved(root, g),
+    due=_slower,
+)
 
 
 # ------------------------------------------------------------------ diagonal
@@ -214,7 +221,7 @@ def _sizes(prepared, problem: Problem, loss: Callable, outputs) -> _Sizes:
 diagonal = Curvature(
     lambda problem: None,
     _of_diagonal,
-    lambda prepared, inverse, g: g * inverse,
+    lambda problem, prepared, inverse, g: g * inverse,
     _of_diagonal,
     memory=10,
     products=_PRODUCTS,
@@ -226,37 +233,72 @@ diagonal = Curvature(
 
 
 class _Mean(NamedTuple):
-    """A factor of c G + Λ, where c is the mean curvature of all outputs; nothing until ``made``.
+    """A factor of c G + Λ, where c is the mean ``curvature`` of all outputs; none until ``made``.
 
-    For several outputs the inverse, which meets them in one product.
+    Or with fewer rows than columns, ``inverse`` = Λ⁻¹ and a factor of I + c Z Λ⁻¹ Zᵀ, where the
+    rows of Z are those of x times √share: G = Zᵀ Z.
     """
 
-    root: _Root | Float[Array, "p p"]
+    factor: _Root | Float[Array, "m m"]
+    inverse: Float[Array, " p"] | None
     curvature: Float[Array, ""]
     penalty: Float[Array, ""]
     made: Bool[Array, ""]
+
+
+def _factored(matrix, outputs: int) -> _Root | Float[Array, "m m"]:
+    """A factor; for several outputs the inverse, which meets them in one product."""
+    root = _damped(matrix)
+    return root if outputs == 1 else _inverse(root)
+
+
+def _divided_by(factored: _Root | Float[Array, "m m"], sides: Float[Array, "k m"]):
+    return _solved(factored, sides) if isinstance(factored, _Root) else matmul(sides, factored)
 
 
 def _gram(problem: Problem) -> Float[Array, "p p"]:
     return matmul((problem.share[:, None] * problem.x).T, problem.x)
 
 
-def _with_gram(problem: Problem, loss: Callable, outputs) -> _Mean:
+def _by_columns(problem: Problem, loss: Callable, outputs) -> _Mean:
     size = jnp.mean(mean_curvature(loss, problem, outputs))
     penalty = jnp.mean(problem.penalty, axis=0)
-    root = _damped(size * _gram(problem) + jnp.diag(penalty))
-    root = root if len(problem.penalty) == 1 else _inverse(root)
-    return _Mean(root, size, jnp.mean(penalty), jnp.array(True))
+    matrix = size * _gram(problem) + jnp.diag(penalty)
+    found = _factored(matrix, len(problem.penalty))
+    return _Mean(found, None, size, jnp.mean(penalty), jnp.array(True))
+
+
+def _by_rows(problem: Problem, loss: Callable, outputs) -> _Mean:
+    """(c Zᵀ Z + Λ)⁻¹ = Λ⁻¹ − c Λ⁻¹ Zᵀ (I + c Z Λ⁻¹ Zᵀ)⁻¹ Z Λ⁻¹, of Woodbury."""
+    size = jnp.mean(mean_curvature(loss, problem, outputs))
+    penalty = jnp.mean(problem.penalty, axis=0)
+    # More than what rounding leaves of the difference.
+    least = 100 * jnp.finfo(size.dtype).eps * len(penalty) * size
+    inverse = 1 / jnp.maximum(penalty, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
+    rows = problem.x * jnp.sqrt(size * problem.share[:, None] * inverse[None])
+    matrix = matmul(rows, rows.T) + jnp.eye(len(rows), dtype=rows.dtype)
+    found = _factored(matrix, len(problem.penalty))
+    return _Mean(found, inverse, size, jnp.mean(penalty), jnp.array(True))
+
+
+def _whole(problem: Problem, prepared: _Mean, g):
+    """(c G + Λ)⁻¹ g."""
+    factored, inverse, curvature, *_ = prepared
+    if inverse is None:
+        return _divided_by(factored, g)
+    root = jnp.sqrt(problem.share)[None]
+    inside = _divided_by(factored, matmul(problem.x, (g * inverse[None]).T).T * root)
+    return (g - curvature * matmul(inside * root, problem.x)) * inverse[None]
 
 
 def _inverse_of_mean(prepared, problem: Problem, loss: Callable, outputs) -> Float[Array, "p p"]:
-    return _with_gram(problem, loss, outputs).root
+    return _by_columns(problem, loss, outputs).factor
 
 
 mean = Curvature(
     lambda problem: None,
     _inverse_of_mean,
-    lambda prepared, inverse, g: matmul(g, inverse),
+    lambda problem, prepared, inverse, g: matmul(g, inverse),
     _inverse_of_mean,
     products=_PRODUCTS,
 )
@@ -265,36 +307,36 @@ mean = Curvature(
 # ------------------------------------------------------------------ gram after a while
 
 
-def _no_gram(problem: Problem) -> _Mean:
-    k, p = problem.penalty.shape
-    matrix, vector = jnp.zeros((p, p), problem.penalty.dtype), jnp.zeros_like(problem.penalty[0])
-    zero = jnp.zeros_like(vector[0])
-    return _Mean(_Root(matrix, vector) if k == 1 else matrix, zero, zero, jnp.array(False))
+def _no_gram(by_rows: bool, problem: Problem) -> _Mean:
+    (k, p), dtype = problem.penalty.shape, problem.penalty.dtype
+    size = len(problem.x) if by_rows else p
+    matrix, zero = jnp.zeros((size, size), dtype), jnp.zeros((), dtype)
+    found = _Root(matrix, jnp.zeros(size, dtype)) if k == 1 else matrix
+    inverse = jnp.zeros(p, dtype) if by_rows else None
+    return _Mean(found, inverse, zero, zero, jnp.array(False))
 
 
-def _apply_mean(prepared: _Mean, built: _Sizes, g):
-    root, curvature, penalty, made = prepared
-
+def _apply_mean(problem: Problem, prepared: _Mean, built: _Sizes, g):
     def whole(g):
-        found = _solve(None, root, g) if isinstance(root, _Root) else matmul(g, root)
         # What an output's own curvature makes of it.
-        return found * (curvature + penalty) / (built.curvature + penalty)
+        part = prepared.curvature + prepared.penalty
+        return _whole(problem, prepared, g) * part / (built.curvature + prepared.penalty)
 
-    return jax.lax.cond(made, whole, lambda g: g * built.diagonal, g)
+    return jax.lax.cond(prepared.made, whole, lambda g: g * built.diagonal, g)
 
 
 @functools.cache
-def gram_after(steps: int) -> Curvature:
-    """The form that makes a Gram matrix after so many steps without."""
+def gram_after(steps: int, *, by_rows: bool = False) -> Curvature:
+    """The form that makes a Gram matrix, of columns or of rows, after so many steps without."""
     return Curvature(
-        _no_gram,
+        functools.partial(_no_gram, by_rows),
         _sizes,
         _apply_mean,
         _sizes,
         memory=10,
         products=_PRODUCTS,
         rescaled=True,
-        grow=_with_gram,
+        grow=_by_rows if by_rows else _by_columns,
         steps=steps,
     )
 
@@ -393,7 +435,7 @@ def _lifted(matrix):
     return matrix + jnp.diag(4 * jnp.sqrt(jnp.finfo(matrix.dtype).eps) * extra)
 
 
-def _apply_blocks(prepared: _Directions | None, built: _Sampled, g):
+def _apply_blocks(problem: Problem, prepared: _Directions | None, built: _Sampled, g):
     inside = jnp.einsum("kij,kj->ki", built.roots, g, precision="highest")
     result = jnp.einsum("kji,kj->ki", built.roots, inside, precision="highest")
     if prepared is None:
@@ -438,7 +480,7 @@ def _scaled(prepared: _Spectrum, problem: Problem, loss: Callable, outputs):
     return 1 / jnp.maximum(values, jnp.finfo(size.dtype).tiny)
 
 
-def _apply_scaled(prepared: _Spectrum, scale, g):
+def _apply_scaled(problem: Problem, prepared: _Spectrum, scale, g):
     return matmul(matmul(g, prepared.vectors) * scale, prepared.vectors.T)
 
 
@@ -468,7 +510,7 @@ def _nothing_more(inverse, problem: Problem, loss: Callable, outputs) -> tuple:
 near = Curvature(
     None,
     _nothing_more,
-    lambda inverse, built, g: matmul(inverse, g.reshape(-1)).reshape(g.shape),
+    lambda problem, inverse, built, g: matmul(inverse, g.reshape(-1)).reshape(g.shape),
     _nothing_more,
     products=_PRODUCTS,
 )
@@ -499,8 +541,10 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
         steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))
         if steps <= 30:
             return sampled_after(steps)
+    short, long = sorted((examples, columns))
+    later = costs.gram(long, short) + costs.cholesky(short)
     steps = max(_PATIENCE, round(2 * later / step))
-    return gram_after(steps) if steps <= 300 else diagonal
+    return gram_after(steps, by_rows=examples < columns) if steps <= 300 else diagonal
 
 
 def _cost_of_sampled(outputs: int, columns: int) -> float:

@@ -139,7 +139,7 @@ def _grown(setting: Setting, prepared, problem: Problem, state: State):
         built = form.build(prepared, problem, setting.loss, state.outputs)
         # What was learned of its size is of another preconditioner.
         steps = state.steps._replace(size=jnp.ones_like(state.steps.size))
-        precondition = functools.partial(form.apply, prepared, built)
+        precondition = functools.partial(form.apply, problem, prepared, built)
         ahead = lbfgs.inverse_hessian(steps, precondition, state.gradient)
         return prepared, state._replace(built=built, steps=steps, ahead=ahead)
 
@@ -284,7 +284,7 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
     scale = _scale(total, least, zero)
     if form.begin:
         built = form.begin(prepared, problem, setting.loss, outputs)
-        ahead = form.apply(prepared, built, gradient)
+        ahead = form.apply(problem, prepared, built, gradient)
     else:
         build = functools.partial(form.build, prepared, problem, setting.loss)
         shape = jax.eval_shape(build, outputs)
@@ -364,7 +364,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     newton = last | (form.memory == 0)
 
     built, ahead = _rebuilt(setting, prepared, problem, state, clock, last)
-    precondition = functools.partial(form.apply, prepared, built)
+    precondition = functools.partial(form.apply, problem, prepared, built)
     if form.products:
         known = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
         step = functools.partial(_newton_step, setting, problem, known)
@@ -440,7 +440,7 @@ def _rebuilt(setting: Setting, prepared, problem: Problem, state: State, clock, 
 
     def rebuild(state):
         built = form.build(prepared, problem, setting.loss, state.outputs)
-        precondition = functools.partial(form.apply, prepared, built)
+        precondition = functools.partial(form.apply, problem, prepared, built)
         return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
 
     due = form.due(clock, state.left / state.gap, last)
@@ -517,7 +517,7 @@ def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Kno
 
     to_params = functools.partial(unscaled, units=units, intercept=intercept)
     (side,) = jax.linear_transpose(to_params, jnp.zeros_like(problem.penalty))(g)
-    precondition = functools.partial(form.apply, prepared, built)
+    precondition = functools.partial(form.apply, problem, prepared, built)
     # Where H has no curvature, as along what all classes share, the damping of the factor, √eps,
     # divides the square of a rounding: below that, steps follow noise.
     tiny = 64 * jnp.finfo(side.dtype).eps ** 1.5

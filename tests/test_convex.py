@@ -20,6 +20,7 @@ Status = jl.Status
 FORMS = {
     "exact": curvature.exact,
     "gram": curvature.gram_after(4),
+    "gram of rows": curvature.gram_after(4, by_rows=True),
     "diagonal": curvature.diagonal,
     "sampled": curvature.sampled_after(4),
     "shared": curvature.shared,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxlinear import conjugate_gradients, costs, curvature, lbfgs
+from jaxlinear.losses import squared_error
 
 
 def recursion(steps, g):
@@ -87,7 +88,7 @@ def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64
         ((60_000, 10, 785, 1), "sampled"),
         ((10_000, 1, 769, 1), "gram"),
         ((5_000, 100, 513, 1), "gram"),
-        ((2_000, 1, 4_097, 1), "diagonal"),
+        ((2_000, 1, 4_097, 1), "gram"),
         ((5_000, 1, 20_001, 1), "diagonal"),
         ((10_000, 1, 769, 1_000), "shared"),
         ((2_000, 1, 4_097, 30), "diagonal"),
@@ -110,3 +111,28 @@ def test_costs_grow_with_the_work():
     ]:
         seconds = [cost(*size) for size in sizes]
         assert seconds == sorted(set(seconds))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_gram_matrix_of_rows_says_what_that_of_columns_says(outputs, x64):
+    rng = np.random.default_rng(0)
+    share = rng.dirichlet(np.ones(12))
+    problem = curvature.Problem(
+        jnp.asarray(rng.normal(size=(12, 40))),
+        jnp.asarray(rng.normal(size=(12, outputs))),
+        jnp.asarray(share),
+        jnp.asarray(rng.uniform(0.1, 1, size=40) * np.ones((outputs, 1))),
+    )
+    g = jnp.asarray(rng.normal(size=(outputs, 40)))
+    made = [
+        form.grow(problem, squared_error, problem.y)
+        for form in (curvature.gram_after(9), curvature.gram_after(9, by_rows=True))
+    ]
+    built = curvature.diagonal.build(None, problem, squared_error, problem.y)
+    built = curvature._Sizes(jnp.ones((outputs, 1)), built)
+    apply = curvature.gram_after(9).apply
+    of_columns, of_rows = (apply(problem, each, built, g) for each in made)
+    np.testing.assert_allclose(of_rows, of_columns, rtol=1e-9)
+    x = np.asarray(problem.x)
+    hessian = (share[:, None] * x).T @ x + np.diag(problem.penalty[0])
+    np.testing.assert_allclose(of_rows, np.linalg.solve(hessian, g.T).T, rtol=1e-9)
