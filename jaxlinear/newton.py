@@ -213,7 +213,7 @@ def _take_turns(setting: Setting, of_given, given, state: State) -> State:
         return _advance(setting._replace(tol=tol), prepared, problem, state, clock, ending)
 
     def needs_step(state: State, tol, ending):
-        waits = _is_last(form, state, tol) & ~ending & (form.memory > 0)
+        waits = _is_last(form, state, tol) & jnp.logical_not(ending) & (form.memory > 0)
         return _unfinished(setting._replace(tol=tol), state) & ~waits
 
     def run(state: State) -> State:
