@@ -33,7 +33,7 @@ _TOGETHER = 2**18  # outputs, at most, for which all directions are looked along
 _FAR = 1e6  # in outputs: where every loss that will rise has risen
 
 
-class Examples(NamedTuple):
+class PerExample(NamedTuple):
     """The outputs of the examples, their losses, and the slopes of these times their shares."""
 
     outputs: Float[Array, "n k"]
@@ -47,7 +47,7 @@ class Certificate(NamedTuple):
     value: Float[Array, ""]
     norm: Float[Array, ""]
     gap: Float[Array, ""]
-    there: Examples
+    there: PerExample
 
 
 def certificate(
@@ -66,7 +66,7 @@ def certificate(
     rounding = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
     gap = _gap(loss, problem, outputs, gradient, state, d) + rounding
     losses = jax.vmap(loss)(outputs, problem.y)
-    return Certificate(value, norm, gap, Examples(outputs, losses, total.slopes))
+    return Certificate(value, norm, gap, PerExample(outputs, losses, total.slopes))
 
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):
@@ -99,7 +99,7 @@ def runs_away(state: State) -> Bool[Array, ""]:
 
 
 def recedes(
-    loss: Callable, problem: Problem, there: Examples, change: Float[Array, "n k"], rest
+    loss: Callable, problem: Problem, there: PerExample, change: Float[Array, "n k"], rest
 ) -> Bool[Array, ""]:
     """Whether no loss rises along ``change``, however far, and some fall: there is no optimum.
 
@@ -130,7 +130,7 @@ def has_no_optimum(
     problem: Problem,
     classes: Bool[Array, " k"] | None,
     state: State,
-    there: Examples,
+    there: PerExample,
     doubtful: Bool[Array, ""],
 ) -> Endless:
     """Whether the objective falls for ever along the last steps, or along all steps together.

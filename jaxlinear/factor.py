@@ -63,7 +63,10 @@ def stored(function, *operands):
     """
     here = jax.lax.optimization_barrier(jnp.array(True))
     shape = jax.eval_shape(function, *operands)
-    otherwise = lambda *operands: jnp.zeros(shape.shape, shape.dtype)  # noqa: E731
+
+    def otherwise(*_):
+        return jnp.zeros(shape.shape, shape.dtype)
+
     return jax.lax.cond(here, function, otherwise, *operands)
 
 

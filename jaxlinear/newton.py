@@ -136,12 +136,11 @@ def _grown(setting: Setting, prepared, problem: Problem, state: State):
     def grow(operand):
         problem, state = operand
         prepared = form.grow(problem, setting.loss, state.outputs)
-        built = form.build(prepared, problem, setting.loss, state.outputs)
         # What was learned of its size is of another preconditioner.
         steps = state.steps._replace(size=jnp.ones_like(state.steps.size))
-        precondition = functools.partial(form.apply, problem, prepared, built)
-        ahead = lbfgs.inverse_hessian(steps, precondition, state.gradient)
-        return prepared, state._replace(built=built, steps=steps, ahead=ahead)
+        state = state._replace(steps=steps)
+        built, ahead = _built(setting, prepared, problem, state)
+        return prepared, state._replace(built=built, ahead=ahead)
 
     return factor.when(_unfinished(setting, state), grow, (problem, state), (prepared, state))
 
@@ -438,13 +437,16 @@ def _rebuilt(setting: Setting, prepared, problem: Problem, state: State, clock, 
     if form.due is None:
         return state.built, state.ahead
 
-    def rebuild(state):
-        built = form.build(prepared, problem, setting.loss, state.outputs)
-        precondition = functools.partial(form.apply, problem, prepared, built)
-        return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
-
+    rebuild = functools.partial(_built, setting, prepared, problem)
     due = form.due(clock, state.left / state.gap, last)
     return factor.when(due, rebuild, state, (state.built, state.ahead))
+
+
+def _built(setting: Setting, prepared, problem: Problem, state: State):
+    """What the form is made of at the outputs of a state, and H⁻¹ g by it and the last steps."""
+    built = setting.form.build(prepared, problem, setting.loss, state.outputs)
+    precondition = functools.partial(setting.form.apply, problem, prepared, built)
+    return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
 
 
 def _direction(setting: Setting, problem: Problem, gradient, ahead):

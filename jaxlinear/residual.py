@@ -84,9 +84,10 @@ def _rows_of_a_block(columns: int) -> int:
 
     An accelerator needs large blocks.
     """
+    most = 8192
     if jax.default_backend() != "cpu":
-        return 8192
-    return min(max(2**16 // columns, 128), 8192)
+        return most
+    return min(max(2**16 // columns, 128), most)
 
 
 def _in_slices(examples: Examples, params: Linear, rest: Linear, center) -> Normal:
