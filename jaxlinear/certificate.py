@@ -25,9 +25,10 @@ from jaxtyping import Array, Bool, Float
 
 from jaxlinear import factor
 from jaxlinear.columns import Units, outputs_of
-from jaxlinear.curvature import Problem, mean_curvature
+from jaxlinear.curvature import Problem, curvatures
+from jaxlinear.factor import matmul
 from jaxlinear.line_search import values_at
-from jaxlinear.newton import State, gradient_at
+from jaxlinear.newton import State, gradient_at, was_short
 
 _TOGETHER = 2**18  # outputs, at most, for which all directions are looked along at once
 _FAR = 1e6  # in outputs: where every loss that will rise has risen
@@ -70,23 +71,30 @@ def certificate(
 
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):
-    penalty = problem.penalty[:, :d]
+    promised = jnp.where(was_short(state), 2 * jnp.maximum(state.gap, state.left), jnp.inf)
+    return jnp.minimum(_bound(loss, problem, outputs, gradient, d), promised)
+
+
+def _bound(loss: Callable, problem: Problem, outputs, gradient: Float[Array, "k p"], d: int):
+    """How far the objective is above its optimum at most: ∞ where a coefficient has no penalty λ.
+
+    Of a step u, v in w and b it rises by no less than g·u + λ u²/2 + γ v + s (v + m·u)²/2, where s
+    are all curvatures and m the mean of x by them (that of a mean square is no less than that of
+    the mean). The least of that is − (g − γ m)² / 2λ − γ² / 2s. Of classes, which share curvature,
+    the part of the intercepts is an estimate.
+    """
+    slope, penalty = gradient[:, :d], problem.penalty[:, :d]
+    bound = 0.0
+    if gradient.shape[1] > d:
+        moments = matmul(curvatures(loss, problem, outputs).T, problem.x)
+        intercept, size = gradient[:, d], moments[:, d]
+        curved = size > 0
+        step = jnp.where(curved, intercept / jnp.where(curved, size, 1), 0)
+        slope -= step[:, None] * moments[:, :d]
+        bound = jnp.sum(jnp.where(curved | (intercept == 0), step * intercept / 2, jnp.inf))
     fixed = penalty > 0
-    bound = jnp.sum(jnp.square(gradient[:, :d]) / jnp.where(fixed, 2 * penalty, jnp.inf))
-    bound += _of_intercept(loss, problem, outputs, gradient[:, d:])
-    bound = jnp.where(jnp.all(fixed), bound, jnp.inf)
-    # Outputs in the thousands, as of prices, are not resolved to ½ of a unit.
-    rounding = jnp.sqrt(jnp.finfo(outputs.dtype).eps) * jnp.max(jnp.abs(state.outputs))
-    holds = state.moved <= jnp.maximum(0.5, rounding)
-    return jnp.minimum(bound, jnp.where(holds, 2 * jnp.maximum(state.gap, state.left), jnp.inf))
-
-
-def _of_intercept(loss: Callable, problem: Problem, outputs, slope: Float[Array, "k *one"]):
-    """½ g² / h in the intercepts, which have no penalty."""
-    if not slope.size:
-        return jnp.zeros((), slope.dtype)
-    g, h = slope[:, 0], mean_curvature(loss, problem, outputs)
-    return jnp.sum(jnp.where(g == 0, 0, jnp.square(g) / (2 * h)))
+    bound += jnp.sum(jnp.square(slope) / jnp.where(fixed, 2 * penalty, jnp.inf))
+    return jnp.where(jnp.all(fixed), bound, jnp.inf)
 
 
 def runs_away(state: State) -> Bool[Array, ""]:

@@ -21,7 +21,7 @@ from jaxlinear.newton import Known, State
 from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
-_MOST = 1000
+MOST_STEPS = 1000  # in a fit, unless told otherwise
 _CERTAIN = 1e-5  # of the objective: the most that a fit called CONVERGED may be above the optimum
 _FEW, _ROOM = 50, 2000**2  # coefficients, and numbers, of a Hessian that is kept for all models
 
@@ -35,7 +35,7 @@ def softmax_regression(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = _MOST,
+    max_steps: int = MOST_STEPS,
     init: Linear | Fit | None = None,
 ) -> Fit:
     """Minimise Σ_i w_i cross_entropy(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
@@ -73,7 +73,7 @@ def logistic_regression(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = _MOST,
+    max_steps: int = MOST_STEPS,
     init: Linear | Fit | None = None,
 ) -> Fit:
     """Minimise Σ_i w_i logistic(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
@@ -103,7 +103,7 @@ def poisson_regression(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = _MOST,
+    max_steps: int = MOST_STEPS,
     init: Linear | Fit | None = None,
 ) -> Fit:
     """Minimise Σ_i w_i poisson(w x_i + b + offset_i, y_i) / Σ_i w_i + l2/2 ‖w‖² to the optimum.
@@ -135,7 +135,7 @@ def glm(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = _MOST,
+    max_steps: int = MOST_STEPS,
     init: Linear | Fit | None = None,
     near: bool = False,
 ) -> Fit:
@@ -204,7 +204,7 @@ def glm_path(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = _MOST,
+    max_steps: int = MOST_STEPS,
     init: Linear | Fit | None = None,
 ) -> Fit:
     """``glm`` for every penalty of l2s (m,), stacked: each fit starts from the next stronger one.
@@ -248,6 +248,8 @@ def _arranged(
     form = curvature.choose(len(batch.x), together, width, models, fits)
     if near and together * width >= _FEW and models * (together * width) ** 2 <= _ROOM:
         form = curvature.near
+    if form is curvature.exact and _are_classes(loss):
+        form = curvature.exact_of_classes
     most = _checks.count(max_steps, "max_steps")
     setting = _Setting(loss, bool(intercept), form, most, separate, init is not None)
     data = _Data(batch, offset, _checks.number(tol, "tol", dtype), sound)

@@ -84,7 +84,14 @@ def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]
 
 
 def mean_curvature(loss: Callable, problem: Problem, outputs) -> Float[Array, " k"]:
-    """Σ_i share_i h_i, its diagonal, from products alone: there is no room for all of h.
+    """Σ_i share_i h_i, its diagonal."""
+    found = jnp.sum(curvatures(loss, problem, outputs), axis=0)
+    # An estimate may come out at nothing, or less.
+    return jnp.maximum(found, 1e-3 * jnp.mean(jnp.maximum(found, 0)))
+
+
+def curvatures(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k"]:
+    """The diagonals of share_i h_i, from products alone: there is no room for all of h.
 
     Of many outputs it is an estimate. The mean of v · h v over vectors v of random signs is the
     diagonal of h (Hutchinson, 1990), and every example has vectors of its own.
@@ -93,20 +100,18 @@ def mean_curvature(loss: Callable, problem: Problem, outputs) -> Float[Array, " 
     product = jax.linearize(slopes, outputs)[1]
     k = outputs.shape[1]
 
-    def along(v):
-        return jnp.sum(v * product(v), axis=0)
-
     def estimate(seed):
-        return along(_signs(outputs.shape, seed).astype(outputs.dtype))
+        v = _signs(outputs.shape, seed).astype(outputs.dtype)
+        return v * product(v)
+
+    def column(unit):
+        return matmul(product(jnp.broadcast_to(unit[None], outputs.shape)), unit)
 
     if k == 1:
-        return along(jnp.ones_like(outputs))
+        return product(jnp.ones_like(outputs))
     if k <= _FEW:
-        one = jnp.eye(k, dtype=outputs.dtype)
-        rows = jax.lax.map(lambda unit: along(jnp.broadcast_to(unit[None], outputs.shape)), one)
-        return jnp.sum(rows, axis=0)
-    found = jnp.mean(jax.lax.map(estimate, jnp.arange(4, dtype=jnp.uint32)), axis=0)
-    return jnp.maximum(found, 1e-3 * jnp.mean(jnp.maximum(found, 0)))
+        return jax.lax.map(column, jnp.eye(k, dtype=outputs.dtype)).T
+    return jnp.mean(jax.lax.map(estimate, jnp.arange(4, dtype=jnp.uint32)), axis=0)
 
 
 def _signs(shape: tuple[int, int], seed):
@@ -125,8 +130,22 @@ class _Root(NamedTuple):
     inverse: Float[Array, " d"]
 
 
-def _exactly(prepared, problem: Problem, loss: Callable, outputs) -> _Root:
-    return _damped(hessian(problem, hessians(loss, problem, outputs)))
+def _exactly(
+    prepared, problem: Problem, loss: Callable, outputs, *, classes: bool = False
+) -> _Root:
+    h = hessians(loss, problem, outputs)
+    return _damped(hessian(problem, _with_sums_of_zero(h) if classes else h))
+
+
+def _with_sums_of_zero(h: Float[Array, "n k k"]) -> Float[Array, "n k k"]:
+    """The Hessians of a loss that does not change with what is added to all outputs.
+
+    Their rows sum to 0. Of a class that is nearly certain, p − p² is all rounding, which would be
+    more than the curvature of all other examples; the sum of its products with others is not.
+    """
+    one = jnp.eye(h.shape[1], dtype=h.dtype)[None]
+    others = h * (1 - one)
+    return others - jnp.sum(others, axis=2, keepdims=True) * one
 
 
 def hessian(problem: Problem, h: Float[Array, "n k k"]) -> Float[Array, "kp kp"]:
@@ -195,6 +214,7 @@ exact = Curvature(
     lambda problem, prepared, root, g: _solved(root, g),
     due=_slower,
 )
+exact_of_classes = exact._replace(build=functools.partial(_exactly, classes=True))
 
 
 # ------------------------------------------------------------------ diagonal

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxlinear.curvature import Problem
 
 _TRIALS = 80
+_FEW = 4  # trials, after which a slope below the noise of the value is as good as none
 
 
 class Values(NamedTuple):
@@ -95,7 +96,8 @@ def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
         rise = values.value - ray.value + t * (ray.first + t * ray.second)
         here = jnp.sum(values.slopes * ray.change) + ray.first + 2 * t * ray.second
         down = jnp.isfinite(rise) & (rise <= 1e-4 * t * ray.slope + noise)
-        flat = (jnp.abs(here) <= -ray.slope / 2) | (-ray.slope <= noise)
+        flat = jnp.abs(here) <= -ray.slope / 2
+        flat |= (-ray.slope <= noise) & ((here <= -ray.slope) | (number >= _FEW))
         done = down & flat
         root = low + (t - low) * slope_low / (slope_low - here)
         short = down & (here < 0)

@@ -25,6 +25,7 @@ from jaxlinear.line_search import Ray, Values, values_at
 from jaxlinear.types import Linear
 
 _BLOCK = 32  # models that take steps together, at least
+_CALM = 4  # long steps in a row that promise little, after which there is nothing to gain
 
 
 class Setting(NamedTuple):
@@ -50,11 +51,12 @@ class State(NamedTuple):
     can be (of counts near 1e8 nearly all of a loss is what no model changes), and no less than
     ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H that was ``built`` last and the
     last steps. Of the last step, ``gap`` is the decrease that the quadratic model promised to it,
-    ``left`` what it leaves to the next by ``ahead``, ``bound`` what it leaves at most, ``newton``
-    whether it was one by H itself, ``moved`` the largest change of an output in it, and ``ratio``
-    the slope along it that it left, as a part of the slope before: 1 where no length was found.
-    ``clear`` are the last steps that promised more than two levels of rounding, and ``reach`` the
-    largest change of an output in them.
+    ``left`` what it leaves to the next by ``ahead``, ``bound`` what it leaves at most, ``moved``
+    the largest change of an output in it, and ``ratio`` the slope along it that it left, as a part
+    of the slope before: 1 where no length was found. ``calm`` are the last steps in a row of
+    Newton's that promised no more than ``tol``, and left little. ``clear`` are the last steps that
+    promised more than two levels of rounding, and ``reach`` the largest change of an output in
+    them.
     """
 
     theta: Float[Array, "k p"]
@@ -75,9 +77,9 @@ class State(NamedTuple):
     gap: Float[Array, ""]
     left: Float[Array, ""]
     bound: Float[Array, ""]
-    newton: Bool[Array, ""]
     moved: Float[Array, ""]
     ratio: Float[Array, ""]
+    calm: Int[Array, ""]
     stuck: Bool[Array, ""]
 
 
@@ -308,9 +310,9 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         gap=zero + jnp.inf,
         left=zero + jnp.inf,
         bound=zero + jnp.inf,
-        newton=jnp.array(False),
         moved=zero,
         ratio=zero,
+        calm=jnp.int32(0),
         stuck=jnp.array(False),
     )
 
@@ -328,10 +330,19 @@ def arrived(state: State, tol):
     """Whether nothing is left to gain.
 
     A bound says so; or a step of Newton's promised little, and left little: the curvature did not
-    change.
+    change. A long step may be one of many to an optimum far away, and takes some more to tell.
     """
-    little = jnp.maximum(state.gap, state.left / 10) <= tol * state.scale
-    return (state.newton & little) | (state.bound <= tol * state.scale / 10)
+    enough = jnp.where(was_short(state), 1, _CALM)
+    return (state.calm >= enough) | (state.bound <= tol * state.scale / 10)
+
+
+def was_short(state: State):
+    """Whether the last step moved no output by more than ½, or by what rounding leaves of it.
+
+    Outputs in the thousands, as of prices, are not resolved to ½ of a unit.
+    """
+    largest = jnp.max(jnp.abs(state.outputs), axis=(-2, -1))
+    return state.moved <= jnp.maximum(0.5, jnp.sqrt(jnp.finfo(largest.dtype).eps) * largest)
 
 
 def _is_last(form: Curvature, state: State, tol):
@@ -385,8 +396,9 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
 
     eps = jnp.finfo(theta.dtype).eps
     promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
-    # Near the end the value is all rounding, and the promise tells whether anything is gained.
-    no_gain = (found.rise >= 0) & (promise > state.gap / 4)
+    # Near the end the value is all rounding, and the promise tells whether anything is gained:
+    # but not of a step that a kink has cut short.
+    no_gain = (found.rise >= 0) & (promise > state.gap / 4) & (found.t > 0.01)
     # Where the curvature is less than its damping, steps are short and go on for ever.
     noise = 32 * eps * state.size
     no_gain |= (found.rise >= -noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
@@ -403,13 +415,17 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     def choose(new, old):
         return jnp.where(better, new, old)
 
+    scale = choose(_scale(found.values, state.least, state.floor), state.scale)
+    left = choose(jnp.sum(following * gradient) / 2, state.left)
+    calm = newton & (jnp.maximum(promise, left / 10) <= setting.tol * scale)
+
     return State(
         theta=choose(theta, state.theta),
         outputs=choose(state.outputs + found.t * change, state.outputs),
         value=choose(found.values.value, state.value),
         gradient=choose(gradient, state.gradient),
         size=choose(found.values.size, state.size),
-        scale=choose(_scale(found.values, state.least, state.floor), state.scale),
+        scale=scale,
         least=state.least,
         floor=state.floor,
         ahead=choose(following, state.ahead),
@@ -420,13 +436,13 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         clear=jnp.where(clear[:, None, None], step[None], state.clear),
         reach=jnp.where(clear, moved, state.reach),
         gap=jnp.where(active, promise, state.gap),
-        left=jnp.where(weary, 0, choose(jnp.sum(following * gradient) / 2, state.left)),
+        left=jnp.where(weary, 0, left),
         bound=choose(_bound(problem, gradient, following), state.bound)
         if form.memory
         else state.bound,
-        newton=choose(newton, state.newton),
         moved=jnp.where(active, moved, state.moved),
         ratio=jnp.where(active, jnp.where(found.good, ratio, 1), state.ratio),
+        calm=jnp.where(active, jnp.where(calm, state.calm + 1, 0), state.calm),
         stuck=state.stuck | (failed & newton),
     )
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlinear import _checks, losses, resample
-from jaxlinear.convex import glm, glm_path
+from jaxlinear.convex import MOST_STEPS, glm, glm_path
 from jaxlinear.cross_validation import CrossValidation, least, unless_blind
 from jaxlinear.exact import usable
 from jaxlinear.metrics import mean
@@ -40,7 +40,7 @@ def linear_probe(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = 300,
+    max_steps: int = MOST_STEPS,
 ) -> CrossValidation:
     """Choose l2 by the error on the held-out rows of a fit of the others, and fit all rows with it.
 
@@ -106,7 +106,7 @@ def glm_cv(
     weight=None,
     intercept: bool = True,
     tol=None,
-    max_steps: int = 300,
+    max_steps: int = MOST_STEPS,
 ) -> CrossValidation:
     """Choose l2 among l2s (m,) by the errors of all folds, and fit all examples with it.
 

@@ -95,7 +95,7 @@ def problems(name, count, seed=0):
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_status_is_wrong(name, wide):
-    x, y, weight, none = problems(name, 250)
+    x, y, weight, none = problems(name, 1000, seed=7)
     assert 0.1 < none.mean() < 0.9
     dtype = np.float64 if wide else np.float32
     fit = FAMILIES[name][2]
@@ -109,6 +109,4 @@ def test_no_status_is_wrong(name, wide):
         status = np.asarray(fits.report.status)
     assert all(np.isfinite(leaf).all() for leaf in fits.params)
     assert (status[~none] == Status.CONVERGED).all()
-    # Where rounding ends a fit before its direction is clear, it claims nothing: one in hundreds.
-    assert not (status[none] == Status.CONVERGED).any()
-    assert (status[none] == Status.DIVERGED).mean() > 0.98
+    assert (status[none] == Status.DIVERGED).all()
