@@ -28,7 +28,7 @@ from jaxlinear.columns import Units, outputs_of
 from jaxlinear.curvature import Problem, curvatures
 from jaxlinear.factor import matmul
 from jaxlinear.line_search import values_at
-from jaxlinear.newton import State, gradient_at, was_short
+from jaxlinear.newton import State, gradient_at
 
 _TOGETHER = 2**18  # outputs, at most, for which all directions are looked along at once
 _FAR = 1e6  # in outputs: where every loss that will rise has risen
@@ -71,7 +71,7 @@ def certificate(
 
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):
-    promised = jnp.where(was_short(state), 2 * jnp.maximum(state.gap, state.left), jnp.inf)
+    promised = jnp.where(state.short, 2 * jnp.maximum(state.gap, state.left), jnp.inf)
     return jnp.minimum(_bound(loss, problem, outputs, gradient, d), promised)
 
 

@@ -97,7 +97,8 @@ def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
         here = jnp.sum(values.slopes * ray.change) + ray.first + 2 * t * ray.second
         down = jnp.isfinite(rise) & (rise <= 1e-4 * t * ray.slope + noise)
         flat = jnp.abs(here) <= -ray.slope / 2
-        flat |= (-ray.slope <= noise) & ((here <= -ray.slope) | (number >= _FEW))
+        # Less than the noise is all the same, but a kink may lie on the way to what is more.
+        flat |= (-ray.slope <= noise) & ((here <= noise) | (number >= _FEW))
         done = down & flat
         root = low + (t - low) * slope_low / (slope_low - here)
         short = down & (here < 0)

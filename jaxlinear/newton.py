@@ -52,11 +52,11 @@ class State(NamedTuple):
     ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H that was ``built`` last and the
     last steps. Of the last step, ``gap`` is the decrease that the quadratic model promised to it,
     ``left`` what it leaves to the next by ``ahead``, ``bound`` what it leaves at most, ``moved``
-    the largest change of an output in it, and ``ratio`` the slope along it that it left, as a part
-    of the slope before: 1 where no length was found. ``calm`` are the last steps in a row of
-    Newton's that promised no more than ``tol``, and left little. ``clear`` are the last steps that
-    promised more than two levels of rounding, and ``reach`` the largest change of an output in
-    them.
+    the largest change of an output in it, ``short`` whether that was ½ at most, or all rounding,
+    and ``ratio`` the slope along it that it left, as a part of the slope before: 1 where no length
+    was found. ``calm`` are the last steps in a row of Newton's that promised no more than ``tol``,
+    and left little. ``clear`` are the last steps that promised more than two levels of rounding,
+    and ``reach`` the largest change of an output in them.
     """
 
     theta: Float[Array, "k p"]
@@ -78,6 +78,7 @@ class State(NamedTuple):
     left: Float[Array, ""]
     bound: Float[Array, ""]
     moved: Float[Array, ""]
+    short: Bool[Array, ""]
     ratio: Float[Array, ""]
     calm: Int[Array, ""]
     stuck: Bool[Array, ""]
@@ -311,6 +312,7 @@ def _start(setting: Setting, prepared, problem: Problem, theta) -> State:
         left=zero + jnp.inf,
         bound=zero + jnp.inf,
         moved=zero,
+        short=jnp.array(False),
         ratio=zero,
         calm=jnp.int32(0),
         stuck=jnp.array(False),
@@ -332,17 +334,8 @@ def arrived(state: State, tol):
     A bound says so; or a step of Newton's promised little, and left little: the curvature did not
     change. A long step may be one of many to an optimum far away, and takes some more to tell.
     """
-    enough = jnp.where(was_short(state), 1, _CALM)
+    enough = jnp.where(state.short, 1, _CALM)
     return (state.calm >= enough) | (state.bound <= tol * state.scale / 10)
-
-
-def was_short(state: State):
-    """Whether the last step moved no output by more than ½, or by what rounding leaves of it.
-
-    Outputs in the thousands, as of prices, are not resolved to ½ of a unit.
-    """
-    largest = jnp.max(jnp.abs(state.outputs), axis=(-2, -1))
-    return state.moved <= jnp.maximum(0.5, jnp.sqrt(jnp.finfo(largest.dtype).eps) * largest)
 
 
 def _is_last(form: Curvature, state: State, tol):
@@ -418,6 +411,14 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     scale = choose(_scale(found.values, state.least, state.floor), state.scale)
     left = choose(jnp.sum(following * gradient) / 2, state.left)
     calm = newton & (jnp.maximum(promise, left / 10) <= setting.tol * scale)
+    short = moved <= 0.5
+
+    def is_rounding(operand):
+        """Outputs in the thousands, as of prices, are not resolved to ½ of a unit."""
+        outputs, moved = operand
+        return moved <= 4 * jnp.sqrt(eps) * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
+
+    short = factor.when(calm & ~short, is_rounding, (state.outputs, moved), short)
 
     return State(
         theta=choose(theta, state.theta),
@@ -441,6 +442,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         if form.memory
         else state.bound,
         moved=jnp.where(active, moved, state.moved),
+        short=jnp.where(active, short, state.short),
         ratio=jnp.where(active, jnp.where(found.good, ratio, 1), state.ratio),
         calm=jnp.where(active, jnp.where(calm, state.calm + 1, 0), state.calm),
         stuck=state.stuck | (failed & newton),
