@@ -119,9 +119,9 @@ def weights(weight, n: int, dtype, outputs: tuple[int, ...] = ()):
 def _require_room(name: str, given, spoiled, dtype) -> None:
     """Refuse finite numbers of ``given`` that are spoiled in ``dtype``: inf, or 0 that counts."""
     given = np.asarray(given)
-    spoiled = np.argwhere(np.asarray(spoiled) & np.isfinite(given))
-    if len(spoiled):
-        place = tuple(spoiled[0].tolist())
+    spoiled = np.asarray(spoiled) & np.isfinite(given)
+    if spoiled.any():
+        place = tuple(np.argwhere(spoiled)[0].tolist())
         where = f"{name}[{', '.join(map(str, place))}]" if place else name
         raise ValueError(f"{where} {_digits.beyond(given[place], dtype)}")
 
@@ -177,7 +177,7 @@ def targets(y, n: int, kind: str, dtype, weight=None):
         outside = (host < limits.min) | (host > limits.max)
         if outside.any():
             raise ValueError(f"y holds the label {host[outside][0]}; expected labels below 2**31.")
-    return jnp.asarray(y, jnp.int32)
+    return _digits.cast(y, np.int32)
 
 
 def stored(batch: Batch) -> Batch:

@@ -16,12 +16,15 @@ from jaxlinear._arrays import is_traced
 
 _TOLERATED = 1e-3  # of the spread of a column
 _SAMPLE, _BLOCK, _AT_ONCE = 1000, 4096, 2**24  # rows, rows, numbers
+_FEW = 2**16  # numbers, of which all are looked at sooner than a sample
 _X64 = "jax.enable_x64(True)"
 
 
 def cast(array, dtype) -> Array:
     """``array`` as one of JAX in ``dtype``; what is too large becomes inf, to be refused later."""
     with np.errstate(over="ignore"):
+        if isinstance(array, np.ndarray):
+            array = array.astype(dtype, copy=False)  # on the host, where that is no program
         return jnp.asarray(array, dtype)
 
 
@@ -49,10 +52,19 @@ def require(array, name: str, dtype, weight=None) -> None:
     """Refuse what ``kept`` refuses."""
     if is_traced(array) or not narrows(array.dtype, dtype):
         return
+    if array.dtype.kind in "iu" and array.size <= _FEW and _is_exact(array, dtype):
+        return
     columns = array.reshape(len(array), -1)
     there = _there(None if is_traced(weight) else weight, len(array))
     several = columns.shape[1] > 1
     require_columns(columns, there, dtype, lambda j: f"{name}[:, {j}]" if several else name)
+
+
+def _is_exact(integers, dtype) -> bool:
+    """Whether all of them are numbers of ``dtype``: the quickest look at a few labels or counts."""
+    host = np.asarray(integers)
+    largest = 2 ** (jnp.finfo(dtype).nmant + 1)
+    return host.size > 0 and bool((host.min() >= -largest) & (host.max() <= largest))
 
 
 def stored(array, name: str, weight=None):

@@ -122,7 +122,7 @@ def located(fit: Fit, x, y, weight) -> Fit:
     """The fit, or an error that says which value of x is not finite, where that is known."""
     if _checks.is_traced(fit):
         return fit
-    if np.any(fit.report.status == Status.NONFINITE_INPUT):
+    if np.any(np.asarray(fit.report.status) == Status.NONFINITE_INPUT):  # without a program
         _checks.examples(x, y, weight, "real")
     dtype = fit.params.b.dtype
     if dtype.itemsize < 4 and any(np.isinf(leaf).any() for leaf in fit.params):
