@@ -251,13 +251,13 @@ class _Refined(NamedTuple):
     rest: Linear
     report: Report
     step: Float[Array, ""]
-    last: Float[Array, ""]
+    rate: Float[Array, ""]
     norm: Float[Array, ""]
     steps: Int[Array, ""]
 
     def error(self, step):
         """The error to expect: a correction times the rate at which they shrink."""
-        return step * jnp.minimum(self.step / self.last, 1)
+        return step * jnp.minimum(self.rate, 1)
 
 
 def _refine(
@@ -293,6 +293,8 @@ def _refine(
         def hessian(v):
             return (matmul(v, made.xx) + alpha * v) / made.weight
 
+        # What is left of an error is the part of it that rounding leaves of the solution, κ ε.
+        rate = jnp.where(state.steps == 0, norm, step / jnp.where(state.step > 0, state.step, 1))
         value = (sums.squares.sum() - jnp.sum(down * dw)) / made.weight
         value = (value - jnp.sum(jnp.square(mean)) + jnp.sum(penalty * w * w)) / 2
         left = hessian(dw + w_rest) - down / made.weight
@@ -304,13 +306,13 @@ def _refine(
             Linear(w_rest, b_rest),
             report,
             step,
-            state.step,
+            rate,
             norm,
             state.steps + 1,
         )
 
     def unfinished(state: _Refined):
-        shrinking = (state.steps < 2) | (state.step < state.last / 2)
+        shrinking = (state.steps < 2) | (state.rate < 0.5)
         return (state.steps < most) & shrinking & (state.error(state.step) > eps / 16)
 
     params = Linear(fit.params.w.reshape(-1, d), fit.params.b.reshape(-1))
