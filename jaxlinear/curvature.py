@@ -86,6 +86,8 @@ def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]
 def mean_curvature(loss: Callable, problem: Problem, outputs) -> Float[Array, " k"]:
     """Σ_i share_i h_i, its diagonal."""
     found = jnp.sum(curvatures(loss, problem, outputs), axis=0)
+    if len(found) <= _FEW:
+        return found
     # An estimate may come out at nothing, or less.
     return jnp.maximum(found, 1e-3 * jnp.mean(jnp.maximum(found, 0)))
 

@@ -293,7 +293,7 @@ def _refine(
         def hessian(v):
             return (matmul(v, made.xx) + alpha * v) / made.weight
 
-        # What is left of an error is the part of it that rounding leaves of the solution, κ ε.
+        # The first correction is about κ ε of the solution, and what it leaves about κ ε of itself.
         rate = jnp.where(state.steps == 0, norm, step / jnp.where(state.step > 0, state.step, 1))
         value = (sums.squares.sum() - jnp.sum(down * dw)) / made.weight
         value = (value - jnp.sum(jnp.square(mean)) + jnp.sum(penalty * w * w)) / 2

@@ -412,12 +412,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     left = choose(jnp.sum(following * gradient) / 2, state.left)
     calm = newton & (jnp.maximum(promise, left / 10) <= setting.tol * scale)
     short = moved <= 0.5
-
-    def is_rounding(operand):
-        """Outputs in the thousands, as of prices, are not resolved to ½ of a unit."""
-        outputs, moved = operand
-        return moved <= 4 * jnp.sqrt(eps) * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
-
+    is_rounding = functools.partial(_is_rounding, problem)
     short = factor.when(calm & ~short, is_rounding, (state.outputs, moved), short)
 
     return State(
@@ -447,6 +442,13 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
         calm=jnp.where(active, jnp.where(calm, state.calm + 1, 0), state.calm),
         stuck=state.stuck | (failed & newton),
     )
+
+
+def _is_rounding(problem: Problem, operand):
+    """Outputs in the thousands, as of prices, are not resolved to ½ of a unit."""
+    outputs, moved = operand
+    rounding = 4 * jnp.sqrt(jnp.finfo(outputs.dtype).eps)
+    return moved <= rounding * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
 
 
 def _rebuilt(setting: Setting, prepared, problem: Problem, state: State, clock, last):

@@ -98,7 +98,7 @@ def distributions(count, least, seed=0):
     plain = rng.normal(size=(count, N, D))
     w = rng.normal(size=(count, CLASSES, D)) * rng.choice([0.1, 0.5, 1])
     o = np.einsum("cnd,ckd->cnk", plain, w) + 0.3 * rng.normal(size=(count, N, CLASSES))
-    o[..., 0] -= -np.log(least) * rng.uniform(size=(count, 1))
+    o[..., 0] += np.log(least) * rng.uniform(size=(count, 1))
     return _arranged(rng, plain, _softmax(o))
 
 
