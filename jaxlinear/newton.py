@@ -151,7 +151,7 @@ def _grown(setting: Setting, prepared, problem: Problem, state: State):
 def _minimise_many(setting: Setting, models: int, batched, problem: Problem, tol, theta, prepared):
     """``minimise`` for the leaves with a leading axis, those that are ``batched``.
 
-    A block of models takes steps until half of them are done; then others take their places. The
+    A block of models takes steps until some of them are done; then others take their places. The
     steps that end the iteration take products with H, which all models wait for: they are taken
     when no model needs another step.
     """
@@ -208,7 +208,9 @@ def _take_turns(setting: Setting, of_given, given, state: State) -> State:
     form = setting.form
     axes = jax.tree.map(_axis, of_given)
     models = len(state.number)
-    size = max(models // 8, min(models, _BLOCK))
+    # All models take about as many steps of Newton's; of L-BFGS one takes 10, another 50.
+    parts, share = (32, 0.75) if form.memory else (8, 0.5)
+    size = max(models // parts, min(models, _BLOCK))
 
     def step(given, state: State, clock, ending):
         problem, tol, prepared = given
@@ -232,7 +234,7 @@ def _take_turns(setting: Setting, of_given, given, state: State) -> State:
         def busy(carry):
             return jnp.sum(needs_step(carry[1], some[1], ending)) > enough
 
-        enough = jnp.sum(needs_step(part, some[1], ending)) // 2 if size < models else 0
+        enough = jnp.sum(needs_step(part, some[1], ending)) * share if size < models else 0
         clock, part = jax.lax.while_loop(busy, advance, (jnp.int32(0), part))
         part = part._replace(steps=lbfgs.newest_last(part.steps, clock))
         return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
