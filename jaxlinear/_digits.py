@@ -8,6 +8,7 @@ subtracts an origin, or keeps float64, has a model that float32, or float64, can
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -22,6 +23,8 @@ _X64 = "jax.enable_x64(True)"
 
 def cast(array, dtype) -> Array:
     """``array`` as one of JAX in ``dtype``; what is too large becomes inf, to be refused later."""
+    if isinstance(array, jax.Array) and array.dtype == dtype:
+        return array
     with np.errstate(over="ignore"):
         if isinstance(array, np.ndarray):
             array = array.astype(dtype, copy=False)  # on the host, where that is no program

@@ -72,7 +72,14 @@ def certificate(
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):
     promised = jnp.where(state.short, 2 * jnp.maximum(state.gap, state.left), jnp.inf)
-    return jnp.minimum(_bound(loss, problem, outputs, gradient, d), promised)
+    # A bound takes a pass over x: it is left out where nothing is left to certify.
+    rounding = 10 * jnp.finfo(promised.dtype).eps * jnp.maximum(state.size, state.floor)
+
+    def bounded(operand):
+        outputs, gradient, promised = operand
+        return jnp.minimum(_bound(loss, problem, outputs, gradient, d), promised)
+
+    return factor.when(promised > rounding, bounded, (outputs, gradient, promised), promised)
 
 
 def _bound(loss: Callable, problem: Problem, outputs, gradient: Float[Array, "k p"], d: int):
