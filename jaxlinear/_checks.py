@@ -53,7 +53,7 @@ def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     spread to compare with, and w x is rounded as much as x is.
     """
     x = _matrix(x, width)
-    return _digits.cast(x, _dtype_of(x))
+    return jnp.asarray(_digits.cast(x, _dtype_of(x)))
 
 
 def _matrix(x, width: int | None = None):

@@ -21,17 +21,29 @@ _FEW = 2**16  # numbers, of which all are looked at sooner than a sample
 _X64 = "jax.enable_x64(True)"
 
 
-def cast(array, dtype) -> Array:
-    """``array`` as one of JAX in ``dtype``; what is too large becomes inf, to be refused later."""
+def cast(array, dtype) -> Array | np.ndarray:
+    """``array`` in ``dtype``; what is too large becomes inf, to be refused later.
+
+    A few numbers on the host stay there, as an array of NumPy: the program of the solver takes
+    them along, which costs less than a program, or a transfer, of their own.
+    """
     if isinstance(array, jax.Array) and array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):
-        if isinstance(array, np.ndarray):
-            array = array.astype(dtype, copy=False)  # on the host, where that is no program
+        if isinstance(array, np.ndarray) or _is_few_on_host(array):
+            array = np.asarray(array).astype(dtype, copy=False)
+            return array if array.size <= _FEW else jnp.asarray(array)
         return jnp.asarray(array, dtype)
 
 
-def kept(array, name: str, dtype, weight=None) -> Array:
+def _is_few_on_host(array) -> bool:
+    if is_traced(array) or array.size > _FEW:
+        return False
+    devices = array.devices()
+    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
+
+
+def kept(array, name: str, dtype, weight=None) -> Array | np.ndarray:
     """``cast``, refused where it would blur a column: its rounding against its spread.
 
     Rows, or entries, of weight 0 do not count. Integers that are traced cannot be refused: a
