@@ -283,7 +283,8 @@ def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
     room = {name: padded(rows) for name, rows in given.items()}
     for name in ("x", "y"):
         _require_digits(names, name, room[name], room["weight"])
-    return names, Batch(*map(jnp.asarray, room.values()))
+    made = (_digits.cast(rows, jnp.result_type(rows)) for rows in room.values())
+    return names, Batch(*map(jnp.asarray, made))
 
 
 def _require_digits(names, name: str, rows: np.ndarray, weight: np.ndarray) -> None:

@@ -109,6 +109,6 @@ def test_no_status_is_wrong(name, wide):
         status = np.asarray(fits.report.status)
     assert all(np.isfinite(leaf).all() for leaf in fits.params)
     assert (status[~none] == Status.CONVERGED).all()
-    # Rounding may end a fit before its direction is clear, one in thousands: it claims nothing.
     assert not (status[none] == Status.CONVERGED).any()
-    assert (status[none] == Status.DIVERGED).mean() > 0.995
+    # Rounding may end one in thousands before its direction is clear: it claims nothing.
+    assert (status[none] != Status.DIVERGED).sum() <= 1
