@@ -26,7 +26,6 @@ from jaxtyping import Array, Bool, Float
 from jaxlinear import factor
 from jaxlinear.columns import Units, outputs_of
 from jaxlinear.curvature import Problem, curvatures
-from jaxlinear.factor import matmul
 from jaxlinear.line_search import values_at
 from jaxlinear.newton import State, gradient_at
 
@@ -93,7 +92,7 @@ def _bound(loss: Callable, problem: Problem, outputs, gradient: Float[Array, "k 
     slope, penalty = gradient[:, :d], problem.penalty[:, :d]
     bound = 0.0
     if gradient.shape[1] > d:
-        moments = matmul(curvatures(loss, problem, outputs).T, problem.x)
+        moments = factor.weighted_rows(curvatures(loss, problem, outputs), problem.x)
         intercept, size = gradient[:, d], moments[:, d]
         curved = size > 0
         step = jnp.where(curved, intercept / jnp.where(curved, size, 1), 0)

@@ -14,8 +14,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxlinear import factor, gram
 from jaxlinear.curvature import Problem
+from jaxlinear.data import batching
 from jaxlinear.factor import matmul
-from jaxlinear.objective import blank, ones_or, relative, weighted_mean
+from jaxlinear.objective import blank, ones_or, relative
 from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
@@ -72,8 +73,10 @@ def penalised(made: Standardised, batch: Batch, l2, intercept: bool, outputs: in
     each = ones_or(relative(batch.weight), len(made.mean), made.mean.dtype)
     share = jnp.where(made.broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    common = Problem(made.x, batch.y, made.mean, penalty)
-    return Problems(Problem(made.x, y, share, own), common)
+    if batch.weight is None:
+        return Problems(Problem(made.x, y, share, own), Problem(made.x, y, made.mean, penalty))
+    common = Problem(made.x, batch.y, made.mean, penalty, made.mean != 0)
+    return Problems(Problem(made.x, y, share, own, share != 0), common)
 
 
 def _columns(intercept: bool) -> Callable:
@@ -85,14 +88,7 @@ def _columns(intercept: bool) -> Callable:
     def one(x, weight, root):
         x = blank(weight, x)
         batch = Batch(x, x[:, 0], weight)
-        center = jnp.zeros(x.shape[1], gram.floating_dtype(x))
-        if intercept:
-            center = gram.mean(batch, "x")
-        away = gram.away_from(batch, "x", center)
-        largest = jnp.max(jnp.abs(away), axis=0)  # whose square may overflow, or be 0
-        largest = jnp.where(largest == 0, 1, largest)
-        spread = weighted_mean(jnp.square(away / largest[None]), weight)
-        scale = largest * jnp.sqrt(jnp.where(spread == 0, 1, spread))
+        center, scale = _center_and_scale(batch, intercept)
         scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
 
         def make(batch, center, scale):
@@ -130,6 +126,48 @@ def _columns(intercept: bool) -> Callable:
     return columns
 
 
+def _center_and_scale(batch: Batch, intercept: bool) -> Units:
+    """The mean and the standard deviation of every column; 1 for one that does not vary.
+
+    Without intercept 0 and the root of the mean square. Nothing of the size of x is written.
+    """
+    x, _, weight = batch
+    guess = jnp.zeros(x.shape[1], gram.floating_dtype(x))
+    if intercept:
+        guess = gram.guess_of_mean(batch, "x")  # or the mean of large numbers is all rounding
+    ends = batch._replace(x=jnp.stack([jnp.max(x, axis=0), jnp.min(x, axis=0)]))
+    largest = jnp.max(jnp.abs(gram.away_from(ends, "x", guess)), axis=0)
+    largest = jnp.where(largest == 0, 1, largest)  # whose square may overflow, or be 0
+
+    share = None if weight is None else weight.astype(guess.dtype) / jnp.sum(weight)
+
+    def means(block):
+        away = gram.away_from(block, "x", guess) / largest[None]
+        return tuple(_part_of_mean(rows, block.weight, len(x)) for rows in (away, away**2))
+
+    def add(total, block):
+        return jax.tree.map(jnp.add, total, means(block))
+
+    blocks = batch._replace(weight=share)
+    shift, square = batching.fold(means, add, blocks, _rows_in_cache(x.shape[1]))
+    shift = shift if intercept else jnp.zeros_like(shift)
+    least = jnp.finfo(square.dtype).eps * square
+    spread = jnp.maximum(square - jnp.square(shift), least)
+    root = jnp.sqrt(jnp.where(spread == 0, 1, spread))
+    return Units(guess + largest * shift, largest * root)
+
+
+def _part_of_mean(rows: Float[Array, "m d"], share, n: int) -> Float[Array, " d"]:
+    """What some rows add to the mean of n, by their shares or equally."""
+    return jnp.sum(rows, axis=0) / n if share is None else matmul(share, rows)
+
+
+def _rows_in_cache(columns: int) -> int:
+    """The rows of a block that stays in the cache of a processor; an accelerator takes all."""
+    numbers = 2**19 if jax.default_backend() == "cpu" else 2**62
+    return max(numbers // columns, 1)
+
+
 def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bool[Array, " d"]:
     largest = jnp.max(columns, axis=0, where=present[:, None], initial=-jnp.inf)
     return largest == jnp.min(columns, axis=0, where=present[:, None], initial=jnp.inf)
@@ -137,7 +175,7 @@ def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bo
 
 def outputs_of(problem: Problem, theta) -> Float[Array, "n k"]:
     """θ x, and for absent examples, whose loss might overflow, that of one that is present."""
-    return blank(problem.share, matmul(problem.x, theta.T))
+    return blank(problem.present, matmul(problem.x, theta.T))
 
 
 def rows(params: Linear) -> Linear:

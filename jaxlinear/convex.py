@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import _checks, columns, curvature, gram, implicit, losses, newton
+from jaxlinear import _checks, columns, curvature, factor, gram, implicit, losses, newton
 from jaxlinear.certificate import certificate, has_no_optimum
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
@@ -338,7 +338,7 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
         many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
         for many in (problem, common)
     )
-    of_each = curvature.Problem(None, 0, None, 0)
+    of_each = curvature.Problem(None, 0, None, 0, None)
     theta, given = theta[:, None], given[:, None]
     if setting.warm:
         better_of = functools.partial(newton.better_of, loss)
@@ -424,7 +424,7 @@ def _report(
     theta = columns.scaled(found, units, setting.intercept)  # rounded as the parameters are
     told = certificate(loss, problem, units, theta, state, setting.intercept)
     finite = jnp.isfinite(told.norm) & jnp.isfinite(told.value)
-    bad_data = ~sound | ~finite & ~_checks.finite_where_present(batch._replace(y=batch.y[0]))
+    bad_data = ~sound | ~factor.when(~finite, _has_numbers, batch, jnp.array(True))
 
     arrived = newton.arrived(state, tol)
     ended = state.stuck | arrived
@@ -453,6 +453,10 @@ def _report(
         jnp.int32(Status.MAX_STEPS),
     )
     return Report(status, state.number, told.value, told.norm, gap=told.gap)
+
+
+def _has_numbers(batch: Batch) -> Bool[Array, ""]:
+    return _checks.finite_where_present(batch._replace(y=batch.y[0]))
 
 
 def _has_optimum(setting: _Setting, problem: curvature.Problem, units, mean) -> Bool[Array, ""]:

@@ -40,13 +40,15 @@ _PRODUCTS = 100  # with H, at most, behind the step that ends the iteration
 class Problem(NamedTuple):
     """Σ_i share_i loss(θ x_i, y_i) + ½ Σ λ θ², with columns of x that are alike in size.
 
-    ``share`` are weights that sum to 1; x of absent examples is 0. θ is (k, p).
+    ``share`` are weights that sum to 1; of 0 where an example is not ``present``: None where all
+    are. θ is (k, p).
     """
 
     x: Float[Array, "n p"]
     y: Any
     share: Float[Array, " n"]
     penalty: Float[Array, "k p"]
+    present: Bool[Array, " n"] | None = None
 
 
 class Curvature(NamedTuple):

@@ -75,6 +75,30 @@ def matmul(a, b):
     return jnp.matmul(a, b, precision="highest")
 
 
+_LONG = 2**20  # numbers of a matrix, which one core reads more slowly than two
+
+
+def weighted_rows(weights: Float[Array, "n k"], rows: Float[Array, "n p"]) -> Float[Array, "k p"]:
+    """Σ_i weights_i ⊗ rows_i, with all cores.
+
+    A product of one long row and a matrix XLA gives to one core of a CPU; of two rows to all.
+    """
+    if weights.shape[1] > 1 or rows.size < _LONG or jax.default_backend() != "cpu":
+        return matmul(weights.T, rows)
+    return _with_company(weights, rows)
+
+
+@jax.custom_batching.custom_vmap
+def _with_company(weights, rows):
+    return matmul(jnp.pad(weights, ((0, 0), (0, 1))).T, rows)[:1]
+
+
+@_with_company.def_vmap
+def _of_many(models, batched, weights, rows):
+    axes = tuple(0 if own else None for own in batched)
+    return jax.vmap(lambda weights, rows: matmul(weights.T, rows), axes)(weights, rows), True
+
+
 def cholesky(matrix: Float[Array, "d d"]) -> Factor:
     """The factor of a positive definite matrix, whatever the scales of its columns.
 

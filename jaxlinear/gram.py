@@ -141,7 +141,7 @@ def away_from(batch: Rows, name: str, center):
 
 def mean(batch: Rows, name: str):
     """The mean of x, or of y, counted from a guess: it is right to the last digit."""
-    guess = _guess_of_mean(batch, name)
+    guess = guess_of_mean(batch, name)
     batch = readable(batch)
     away = weighted_mean(away_from(batch, name, guess), batch.weight)
     return guess + away.reshape(guess.shape)
@@ -149,11 +149,14 @@ def mean(batch: Rows, name: str):
 
 def guess_of_means(batch: Rows) -> Means:
     """The means of some thousand rows throughout the batch."""
-    return Means(_guess_of_mean(batch, "x"), _guess_of_mean(batch, "y"))
+    return Means(guess_of_mean(batch, "x"), guess_of_mean(batch, "y"))
 
 
-def _guess_of_mean(batch: Rows, name: str):
-    """Counted from one of the rows: a constant column has its constant to the last digit."""
+def guess_of_mean(batch: Rows, name: str):
+    """The mean of some thousand rows.
+
+    Counted from one of the rows: a constant column has its constant to the last digit.
+    """
     sample = _sample(batch)
     first = 0 if batch.weight is None else jnp.argmax(batch.weight != 0)
     base = _in_units(jax.lax.stop_gradient(batch), name, first).astype(floating_dtype(batch.x))
@@ -201,7 +204,7 @@ def examples(batch: Batch, intercept: bool, l2, *, common: bool) -> Examples:
 
 def _size(batch: Rows, name: str, intercept: bool):
     """How far the rows lie from their mean, or from 0, as some of them tell."""
-    mean = _guess_of_mean(batch, name)
+    mean = guess_of_mean(batch, name)
     sample = _sample(batch)
 
     def farthest(center):

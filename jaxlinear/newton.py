@@ -22,6 +22,7 @@ from jaxlinear.curvature import Curvature, Problem
 from jaxlinear.factor import matmul
 from jaxlinear.lbfgs import Steps
 from jaxlinear.line_search import Ray, Values, values_at
+from jaxlinear.objective import where_present
 from jaxlinear.types import Linear
 
 _BLOCK = 32  # models that take steps together, at least
@@ -401,7 +402,7 @@ def _advance(setting: Setting, prepared, problem: Problem, state: State, clock, 
     weary = failed & ~newton  # of L-BFGS: the next step is Newton's
     # Also of a step that was not taken, since there was nothing to gain.
     t = jnp.where(found.good, found.t, 1)
-    moved = t * jnp.max(jnp.abs(change), where=(problem.share > 0)[:, None], initial=0)
+    moved = t * jnp.max(where_present(problem.present, jnp.abs(change)))
     level = jnp.sqrt(eps) * state.size
     clear = better & (
         promise > jnp.stack([jnp.maximum(level, state.floor), jnp.sqrt(eps) * state.scale])
@@ -498,7 +499,7 @@ def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
 
 def gradient_at(problem: Problem, theta, total: Values):
     """The gradient of the objective at θ, from the values of the loss there."""
-    return matmul(total.slopes.T, problem.x) + problem.penalty * theta
+    return factor.weighted_rows(total.slopes, problem.x) + problem.penalty * theta
 
 
 def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
@@ -506,7 +507,8 @@ def _hessian(loss: Callable, problem: Problem, outputs) -> Callable:
     slopes = jax.linearize(lambda o: values_at(loss, problem, o).slopes, outputs)[1]
 
     def product(v):
-        return matmul(slopes(matmul(problem.x, v.T)).T, problem.x) + problem.penalty * v
+        changed = slopes(matmul(problem.x, v.T))
+        return factor.weighted_rows(changed, problem.x) + problem.penalty * v
 
     return product
 
