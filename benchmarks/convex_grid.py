@@ -14,7 +14,6 @@ import datetime
 import functools
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -37,7 +36,7 @@ _BUDGET = 10.0  # seconds for the rounds of a rival
 _SHORT = 1.0  # seconds within which one thread may be quicker than all, and noise is great
 _TURN = 0.01  # seconds that a turn takes at least, in calls that are no more than so many
 _MOST_CALLS = 30
-_SETTLING = 1.0  # seconds of calls before the clock, in which threads spread over the cores
+_SETTLING = 0.1  # seconds of calls before every turn of a rival that is shorter
 _QUICK = 0.05  # seconds in which the checks of a call count
 _NEWTON = 2_000  # coefficients of which a rival may hold a Hessian
 _ORACLE = 500  # coefficients of which scikit-learn's Newton method in float64 is the first oracle
@@ -390,13 +389,12 @@ def _timed(own, climbs: list[Climb], best, rounds: int, limit: float) -> list[Ro
             # The first call of a way is that of its first tolerance.
             trial = trial._replace(first=c.trials[0].first)
             rivals += [(rival, trial) for rival in _variants(c.way, trial.tol, counts)]
-    if rounds > 1:
-        for rival, trial in rivals:
-            _settle(rival, trial.seconds)
+    short = [rounds > 1 and trial.seconds < _SETTLING for _, trial in rivals]
     rivals = [(_longer(rival, trial.seconds), trial) for rival, trial in rivals]
     times = harness.turns(
         [rival for rival, _ in rivals],
         [_repeats(trial.seconds, rounds, limit) for _, trial in rivals],
+        [_SETTLING * settles for settles in short],
     )
     rows = [
         _row(rival, trial, *time[:2], time[3], best)
@@ -407,14 +405,6 @@ def _timed(own, climbs: list[Climb], best, rounds: int, limit: float) -> list[Ro
     ]
     absent = [Row(c.way.name, error=c.error) for c in climbs if not c.arrived(best)]
     return [*failed, *_quicker(rows), *absent]
-
-
-def _settle(rival: Rival, seconds: float) -> None:
-    """Calls that are not timed: in the first second short ones may take twice as long."""
-    until = time.perf_counter() + (_SETTLING if seconds < _SETTLING / 2 else 0)
-    with contextlib.suppress(Exception):  # which the clock will meet
-        while time.perf_counter() < until:
-            jax.block_until_ready(rival.run())
 
 
 def _longer(rival: Rival, seconds: float) -> Rival:

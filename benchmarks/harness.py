@@ -138,12 +138,17 @@ def _fastest_variants(rivals, rows: list[Row], trials: int, say: Callable) -> li
     return sorted(kept.values())
 
 
-def turns(rivals: Sequence[Rival], rounds: Sequence[int]) -> list[tuple]:
+def turns(
+    rivals: Sequence[Rival], rounds: Sequence[int], settle: Sequence[float] | None = None
+) -> list[tuple]:
     """Seconds, busy cores, last answer and error of each rival in so many rounds, taking turns.
 
     Every other round goes backwards: no rival always follows the same one, whose threads and
-    caches it would inherit.
+    caches it would inherit. Threads of a BLAS go on spinning for a while, and what is short then
+    takes three times as long: before every turn a rival may ``settle`` for some seconds of runs
+    that are not timed.
     """
+    settle = settle or [0.0] * len(rivals)
     seconds, answers = [[] for _ in rivals], [None] * len(rivals)
     errors, busy = [None] * len(rivals), [0.0] * len(rivals)
     for number in range(max(rounds, default=0)):
@@ -151,6 +156,7 @@ def turns(rivals: Sequence[Rival], rounds: Sequence[int]) -> list[tuple]:
         for i in order if number % 2 == 0 else reversed(order):
             if errors[i] is None:
                 try:
+                    _run_for(settle[i], rivals[i].run)
                     begin = time.process_time()
                     spent, answers[i] = clock(rivals[i].run)
                     busy[i] += time.process_time() - begin
@@ -163,6 +169,12 @@ def turns(rivals: Sequence[Rival], rounds: Sequence[int]) -> list[tuple]:
         if rival.threads and sum(seconds[i]) > _LONG and cores[i] > rival.threads + 0.5:
             errors[i] = f"ValueError: kept {cores[i]:.1f} cores busy, said {rival.threads}"
     return [(tuple(s), *rest) for s, *rest in zip(seconds, cores, answers, errors, strict=True)]
+
+
+def _run_for(seconds: float, run: Callable) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        _settled(run())
 
 
 def _check_again(row: Row, answer: Any, check: Callable) -> Row:
