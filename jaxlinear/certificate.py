@@ -28,6 +28,7 @@ from jaxlinear.columns import Units, outputs_of
 from jaxlinear.curvature import Problem, curvatures
 from jaxlinear.line_search import values_at
 from jaxlinear.newton import State, gradient_at
+from jaxlinear.types import Linear
 
 _TOGETHER = 2**18  # outputs, at most, for which all directions are looked along at once
 _FAR = 1e6  # in outputs: where every loss that will rise has risen
@@ -42,10 +43,10 @@ class PerExample(NamedTuple):
 
 
 class Certificate(NamedTuple):
-    """The objective, the norm of its gradient in the columns as they came, and the gap."""
+    """The objective, its gradient in the columns as they came, and the gap."""
 
     value: Float[Array, ""]
-    norm: Float[Array, ""]
+    gradient: Linear
     gap: Float[Array, ""]
     there: PerExample
 
@@ -61,12 +62,13 @@ def certificate(
     d = len(units.scale)
     w, b = gradient[:, :d], gradient[:, d:]
     in_columns = w * units.scale[None] + (b * units.center[None] if intercept else 0)
-    norm = factor.norm(jnp.concatenate([in_columns, b], axis=1))
     # What rounding the parameters has cost, at most: the objective is above its tangent.
     rounding = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
     gap = _gap(loss, problem, outputs, gradient, state, d) + rounding
     losses = jax.vmap(loss)(outputs, problem.y)
-    return Certificate(value, norm, gap, PerExample(outputs, losses, total.slopes))
+    return Certificate(
+        value, Linear(in_columns, b.sum(axis=1)), gap, PerExample(outputs, losses, total.slopes)
+    )
 
 
 def _gap(loss: Callable, problem: Problem, outputs, gradient, state: State, d: int):

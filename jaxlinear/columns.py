@@ -196,8 +196,13 @@ def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]
     w = params.w * units.scale[None]
     if not intercept:
         return w
-    b = with_float64(_at_center)(*params, units.center)
+    b = at_center(params, units.center)
     return jnp.concatenate([w, b[:, None]], axis=1)
+
+
+def at_center(params: Linear, center: Float[Array, " d"]):
+    """b + w · center, counted in float64."""
+    return with_float64(_at_center)(*params, center)
 
 
 def _at_center(w, b, center):

@@ -14,11 +14,22 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import _checks, columns, curvature, factor, gram, implicit, losses, newton
-from jaxlinear.certificate import certificate, has_no_optimum
+from jaxlinear import (
+    _checks,
+    columns,
+    curvature,
+    factor,
+    gram,
+    implicit,
+    losses,
+    newton,
+    row_space,
+)
+from jaxlinear.certificate import Certificate, certificate, has_no_optimum
 from jaxlinear.exact import located, marked
 from jaxlinear.newton import Known, State
 from jaxlinear.objective import of_vector, stationarity, with_offset, with_target
+from jaxlinear.row_space import RowSpace
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 MOST_STEPS = 1000  # in a fit, unless told otherwise
@@ -245,13 +256,17 @@ def _arranged(
     models = shape[0] if separate else 1
     width = batch.x.shape[1] + bool(intercept)
     together = 1 if separate or not shape else shape[0]
-    form = curvature.choose(len(batch.x), together, width, models, fits)
+    examples = len(batch.x)
+    in_rows = row_space.pays(examples, batch.x.shape[1], together * models, fits)
+    if in_rows:
+        width = examples + bool(intercept)
+    form = curvature.choose(examples, together, width, models, fits)
     if near and together * width >= _FEW and models * (together * width) ** 2 <= _ROOM:
         form = curvature.near
     if form is curvature.exact and _are_classes(loss):
         form = curvature.exact_of_classes
     most = _checks.count(max_steps, "max_steps")
-    setting = _Setting(loss, bool(intercept), form, most, separate, init is not None)
+    setting = _Setting(loss, bool(intercept), form, most, separate, init is not None, in_rows)
     data = _Data(batch, offset, _checks.number(tol, "tol", dtype), sound)
     return setting, data, _start(init, batch.x, shape, dtype)
 
@@ -265,6 +280,7 @@ class _Setting(NamedTuple):
     most: int
     separate: bool
     warm: bool
+    in_rows: bool
 
 
 class _Data(NamedTuple):
@@ -296,15 +312,25 @@ def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
 class _Made(NamedTuple):
     """What fits of different penalties share: the columns, and what the form is prepared with."""
 
+    space: RowSpace | None
     columns: columns.Standardised
     prepared: Any
 
 
 def _made(setting: _Setting, data: _Data, l2s) -> _Made:
     batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
+    space, batch = _in_rows(setting, batch)
     made = columns.standardised(batch, jax.lax.stop_gradient(l2s), setting.intercept)
     problem = columns.penalised(made, batch, l2s[0], setting.intercept, 1).own
-    return _Made(made, jax.lax.stop_gradient(setting.form.prepare(problem)))
+    return _Made(space, made, jax.lax.stop_gradient(setting.form.prepare(problem)))
+
+
+def _in_rows(setting: _Setting, batch: Batch, space: RowSpace | None = None):
+    """The row space where the problem is to be solved in it, and the batch that is solved then."""
+    if not setting.in_rows:
+        return None, batch
+    space = space or row_space.of(batch.x, batch.weight, setting.intercept)
+    return space, batch._replace(x=space.rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -319,12 +345,16 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
     )
     batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
+    space, fixed = _in_rows(setting, fixed, made and made.space)
     found = made.columns if made else columns.standardised(fixed, l2_fixed, setting.intercept)
     problem, common = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
     units, prepared = found.units, made and made.prepared
     mean = _mean_target(setting.loss, problem, shape)
     theta = _intercepts_alone(setting, problem, mean)
-    given = columns.scaled(columns.rows(start), units, setting.intercept)
+    given = columns.rows(start)
+    if space:
+        given = row_space.inside(given, space)
+    given = columns.scaled(given, units, setting.intercept)
     if not setting.separate:
         if setting.warm:
             theta = newton.better_of(loss, problem, given, theta)
@@ -333,7 +363,9 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
         if setting.form is curvature.near:
             prepared = _known(told, common, given)
         state, prepared = newton.minimise(told, problem, theta, prepared)
-        return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state, mean)
+        return _finish(
+            setting, shape, space, batch, l2, tol, sound, units, prepared, problem, state, mean
+        )
     each, common = (
         many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
         for many in (problem, common)
@@ -348,7 +380,7 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
         prepared, own = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, given), 0
     minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0, own), (0, own))
     state, prepared = minimise(each, theta, prepared)
-    finish = functools.partial(_finish, setting, of_model)
+    finish = functools.partial(_finish, setting, of_model, space)
     axes = (Batch(None, 1, None), 0, None, None, None, own, of_each, 0, 0)
     l2 = jnp.broadcast_to(l2, shape)
     return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state, mean)
@@ -393,37 +425,50 @@ def _known(told: newton.Setting, common: curvature.Problem, theta):
 
 
 def _finish(
-    setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State, mean
+    setting, shape, space, batch, l2, tol, sound, units, prepared, problem, state: State, mean
 ) -> Fit:
     """Parameters in the units of x, with their derivatives, and the report."""
     found = columns.unscaled(state.theta, units, setting.intercept)
+    if space:
+        found = row_space.outside(found, space)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
     params = implicit.optimum(
         functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
         functools.partial(_inverse_hessian, setting, shape),
         params,
-        Known(problem, units, state.outputs, prepared, state.built),
+        (Known(problem, units, state.outputs, prepared, state.built), space, l2),
         (batch, l2),
     )
-    fixed = jax.lax.stop_gradient(batch)
-    report = _report(setting, shape, fixed, tol, sound, units, problem, state, found, mean)
+    fixed = jax.lax.stop_gradient((batch, l2))
+    report = _report(setting, shape, space, *fixed, tol, sound, units, problem, state, found, mean)
     failed = report.status == Status.NONFINITE_INPUT
     return Fit(marked(params, failed, batch.x.dtype), report)
 
 
-def _inverse_hessian(setting: _Setting, shape, known: Known, g: Linear) -> Linear:
+def _inverse_hessian(
+    setting: _Setting, shape, known: tuple[Known, RowSpace | None, Any], g: Linear
+) -> Linear:
     loss = of_vector(setting.loss, shape)
-    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, columns.rows(g))
+    known, space, l2 = known
+    side, rest = row_space.split(columns.rows(g), space) if space else (columns.rows(g), None)
+    solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, side)
+    if space:
+        solved = row_space.joined(solved, rest, l2, space)
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 
 def _report(
-    setting, shape, batch: Batch, tol, sound, units, problem, state: State, found: Linear, mean
-) -> Report:
+    setting, shape, space, batch: Batch, l2, tol, sound, units, problem, state: State,
+    found: Linear, mean,
+) -> Report:  # fmt: skip
     loss = of_vector(setting.loss, shape)
-    theta = columns.scaled(found, units, setting.intercept)  # rounded as the parameters are
+    inner = row_space.inside(found, space) if space else found
+    theta = columns.scaled(inner, units, setting.intercept)  # rounded as the parameters are
     told = certificate(loss, problem, units, theta, state, setting.intercept)
-    finite = jnp.isfinite(told.norm) & jnp.isfinite(told.value)
+    if space:
+        told = _with_left_out(told, batch, l2, space)
+    norm = factor.norm(jnp.concatenate([told.gradient.w, told.gradient.b[:, None]], axis=1))
+    finite = jnp.isfinite(norm) & jnp.isfinite(told.value)
     bad_data = ~sound | ~factor.when(~finite, _has_numbers, batch, jnp.array(True))
 
     arrived = newton.arrived(state, tol)
@@ -452,7 +497,17 @@ def _report(
         ],
         jnp.int32(Status.MAX_STEPS),
     )
-    return Report(status, state.number, told.value, told.norm, gap=told.gap)
+    return Report(status, state.number, told.value, norm, gap=told.gap)
+
+
+def _with_left_out(told: Certificate, batch: Batch, l2, space: RowSpace) -> Certificate:
+    """The certificate in the columns of x, where l2 bounds what lies outside of the row space."""
+    rest = row_space.left_out(told.there.slopes, batch.x, batch.weight, space)
+    l2 = jnp.broadcast_to(l2, rest.shape[:1])
+    squares = jnp.sum(jnp.square(rest), axis=1)
+    gap = told.gap + jnp.sum(jnp.where(l2 > 0, squares / jnp.where(l2 > 0, 2 * l2, 1), 0))
+    w, b = row_space.gradient(told.gradient, space)
+    return told._replace(gradient=Linear(w + rest, b), gap=gap)
 
 
 def _has_numbers(batch: Batch) -> Bool[Array, ""]:

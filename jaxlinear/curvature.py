@@ -137,7 +137,7 @@ def _exactly(
     prepared, problem: Problem, loss: Callable, outputs, *, classes: bool = False
 ) -> _Root:
     h = hessians(loss, problem, outputs)
-    return _damped(hessian(problem, _with_sums_of_zero(h) if classes else h))
+    return damped(hessian(problem, _with_sums_of_zero(h) if classes else h))
 
 
 def _with_sums_of_zero(h: Float[Array, "n k k"]) -> Float[Array, "n k k"]:
@@ -165,7 +165,7 @@ def hessian(problem: Problem, h: Float[Array, "n k k"]) -> Float[Array, "kp kp"]
     return matrix + jnp.diag(problem.penalty.reshape(-1))
 
 
-def _damped(matrix) -> _Root:
+def damped(matrix) -> _Root:
     """A Cholesky factor of H with a little more on the diagonal, as little as makes it one."""
     scale, empty = factor.unit_scale(jnp.diagonal(matrix))
     inverse = jnp.where(empty, 0, 1 / scale)
@@ -206,8 +206,13 @@ def _slower(clock, ratio, last):
     return last | ~((clock > 0) & (ratio < 0.1))
 
 
+def inverse_root(root: _Root) -> Float[Array, "d d"]:
+    """L⁻¹ D⁻¹, whose square is H⁻¹."""
+    return _divided(root.lower, jnp.diag(root.inverse))
+
+
 def _inverse(root: _Root) -> Float[Array, "d d"]:
-    half = _divided(root.lower, jnp.diag(root.inverse))
+    half = inverse_root(root)
     return matmul(half.T, half)
 
 
@@ -271,7 +276,7 @@ class _Mean(NamedTuple):
 
 def _factored(matrix, outputs: int) -> _Root | Float[Array, "m m"]:
     """A factor; for several outputs the inverse, which meets them in one product."""
-    root = _damped(matrix)
+    root = damped(matrix)
     return root if outputs == 1 else _inverse(root)
 
 
@@ -447,7 +452,7 @@ def _blocks(prepared: _Directions | None, problem: Problem, loss: Callable, outp
     size = jnp.sum(jnp.maximum(diagonal, 0), axis=0)
     index, each = _drawn(size, min(len(x), _COUPLED))
     drawn = each * h[index] / jnp.maximum(size[index], jnp.finfo(h.dtype).tiny)[:, None, None]
-    coupling = _inverse(_damped(hessian(problem._replace(x=x[index], penalty=weights), drawn)))
+    coupling = _inverse(damped(hessian(problem._replace(x=x[index], penalty=weights), drawn)))
     alone = jnp.einsum("kij,kl->kilj", within, jnp.eye(len(within), dtype=h.dtype))
     coupling = coupling - alone.reshape(coupling.shape)
     return _Sampled(roots, coupling)
@@ -523,7 +528,7 @@ shared = Curvature(
 def inverse_there(loss: Callable, problem: Problem, outputs) -> Float[Array, "kp kp"]:
     """H⁻¹ at these outputs, of the examples whose curvature there is a number."""
     h = hessians(loss, problem, outputs)
-    return _inverse(_damped(hessian(problem, jnp.where(jnp.isfinite(h), h, 0))))
+    return _inverse(damped(hessian(problem, jnp.where(jnp.isfinite(h), h, 0))))
 
 
 def _nothing_more(inverse, problem: Problem, loss: Callable, outputs) -> tuple:

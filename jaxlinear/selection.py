@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlinear import _checks, losses, resample
+from jaxlinear import _checks, losses, resample, row_space
 from jaxlinear.convex import MOST_STEPS, glm, glm_path
 from jaxlinear.cross_validation import CrossValidation, least, unless_blind
 from jaxlinear.exact import usable
@@ -150,9 +150,22 @@ def glm_cv(
     l2s = jnp.asarray(_checks.numbers(l2s, "l2s", path.report.objective.dtype))
     error = _error_of(loss) if error is None else error
     static = loss, error, bool(intercept), max_steps
-    scores, ends = _fold_scores(static, path, x, y, l2s, _ones_or(weight, n), folds, tol)
+    rows, whole = _in_row_space(path, x, weight, bool(intercept), folds.size // n)
+    scores, ends = _fold_scores(static, whole, rows, y, l2s, _ones_or(weight, n), folds, tol)
     (l2, fit, why), blind = _chosen(scores, l2s, (l2s, path, ends))
     return CrossValidation(unless_blind(fit, blind, why), l2, scores)
+
+
+def _in_row_space(path: Fit, x, weight, intercept: bool, folds: int):
+    """x and the fits of all examples in the row space, where that pays: of few examples.
+
+    Not of an x that is traced: its scores may have derivatives, and the basis has none.
+    """
+    outputs, fits = path.params.b[0].size, len(path.params.b) * folds
+    if _checks.is_traced(x) or not row_space.pays(*x.shape, outputs, fits):
+        return x, path
+    space = jax.jit(row_space.of, static_argnums=2)(x, weight, intercept)
+    return space.rows, path._replace(params=row_space.inside(path.params, space))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -25,7 +25,7 @@ LAYERS = [
     ["sharding", "spectral"],
     ["exact", "leave_one_out", "curvature", "lbfgs", "conjugate_gradients"],
     ["columns", "line_search"],
-    ["newton"],
+    ["newton", "row_space"],
     ["certificate"],
     ["recipes", "convex", "cross_validation", "inference"],
     ["plots", "model_file", "selection"],
