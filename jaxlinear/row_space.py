@@ -18,7 +18,7 @@ from jaxlinear.factor import matmul
 from jaxlinear.types import Batch, Linear
 
 _PASSES = 3
-_STEPS = 60  # in a fit of few examples and many features, which are seldom easy
+_FIRST, _MORE = 60, 10  # steps of a fit, seldom easy, and of each that starts from another
 
 
 class RowSpace(NamedTuple):
@@ -37,7 +37,7 @@ def pays(examples: int, features: int, outputs: int, fits: int) -> bool:
     # Of a triangle a factor, and its inverse at the cost of three.
     each = 2 * costs.product(examples, features, examples) + 4 * costs.cholesky(examples)
     made = _PASSES * each + costs.product(examples, features, examples)
-    return made <= _STEPS * fits * saved
+    return made <= (_FIRST + _MORE * (fits - 1)) * saved
 
 
 def of(x, weight, intercept: bool) -> RowSpace:
