@@ -30,8 +30,9 @@ _SAMPLE = 4096  # examples behind the block of one output, at least
 _COUPLED = 16384  # behind what couples the outputs
 _DIRECTIONS = 60  # of largest variance, in which outputs are coupled
 _COEFFICIENTS = 2000  # of an exact form, at most
+_SMALL = 100  # coefficients, of which all digits are wanted
 _FEW = 10  # outputs, whose curvature takes a product for each
-_PATIENCE = 8  # steps without a matrix, at least: easy problems take no more
+_PATIENCE = 12  # steps without a matrix, at least: most problems take no more than 20
 _QUICK = 2.5e-4  # seconds of a step, in which its small operations count as much as its products
 _PRODUCTS = 100  # with H, at most, behind the step that ends the iteration
 
@@ -555,8 +556,10 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
     gram = costs.gram(examples, columns)
     newton = step + models * (pairs * gram + costs.cholesky(coefficients))
     later = gram + costs.cholesky(columns)
-    # Newton's method takes six steps where L-BFGS takes a dozen.
-    if coefficients <= _COEFFICIENTS and 6 * newton <= 12 * step:
+    # Six steps of Newton's end nearer to the optimum than L-BFGS, which is worth some time.
+    worth = 3 if coefficients <= _SMALL else 1
+    others = worth * min(30 * step, models * later + 12 * step)
+    if coefficients <= _COEFFICIENTS and 6 * newton <= others:
         return exact
     if models == 1 and outputs > 1 and step <= _QUICK and later <= 6 * step:
         return mean
