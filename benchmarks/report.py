@@ -6,9 +6,10 @@ from pathlib import Path
 from benchmarks import cell_tables, machine
 from benchmarks.harness import Row
 
-RESULTS = Path(__file__).with_name("results")
 _TIMES = "\N{MULTIPLICATION SIGN}"
-README = Path(__file__).parents[1] / "README.md"
+_HERE = Path(__file__).parent
+RESULTS = _HERE / "results"
+PAGES = {"headline": _HERE.parent / "README.md", "benchmarks": _HERE / "README.md"}
 
 
 def write(result: dict, folder: Path = RESULTS) -> Path:
@@ -39,20 +40,19 @@ def _lines(path: Path) -> list[dict]:
     return list(map(json.loads, path.read_text().splitlines())) if path.exists() else []
 
 
-def publish(folder: Path = RESULTS, readme: Path = README) -> None:
-    """Write the results between the markers of the README, and draw the pictures beside them."""
+def publish(folder: Path = RESULTS, pages: dict[str, Path] = PAGES) -> None:
+    """Write the results between the markers of the pages, and draw the pictures beside them."""
     results = read(folder)
     draw(results, folder)
-    text = readme.read_text()
     for name, block in blocks(results).items():
+        text = pages[name].read_text()
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
-        text = before + begin + block + "\n\n" + end + rest.split(end)[1]
-    readme.write_text(text)
+        pages[name].write_text(before + begin + block + "\n\n" + end + rest.split(end)[1])
 
 
 def blocks(results: list[dict]) -> dict[str, str]:
-    """What stands in the README between markers of these names."""
+    """What stands between the markers of these names: in the README, and in that of this folder."""
     return {
         "headline": headline(results),
         "benchmarks": "\n\n".join(map(markdown, results)),

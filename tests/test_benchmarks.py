@@ -827,15 +827,16 @@ def test_smoke_of_many_models(monkeypatch, tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {f"cpu-{kind}.png" for kind in kinds}
 
 
-def test_the_readme_is_written_from_the_results(tmp_path):
-    readme = tmp_path / "README.md"
-    names = ("headline", "benchmarks")
-    readme.write_text("".join(f"a\n<!-- {n} -->\nold\n<!-- end of {n} -->\nb\n" for n in names))
+def test_the_pages_are_written_from_the_results(tmp_path):
+    pages = {name: tmp_path / f"{name}.md" for name in report.PAGES}
+    for name, page in pages.items():
+        page.write_text(f"a\n<!-- {name} -->\nold\n<!-- end of {name} -->\nb\n")
     report.write(RESULT, tmp_path)
     for _ in range(2):
-        report.publish(tmp_path, readme)
-    assert "old" not in readme.read_text()
-    assert readme.read_text().count(report.markdown(RESULT)) == 1
+        report.publish(tmp_path, pages)
+    for name, block in report.blocks([RESULT]).items():
+        text = pages[name].read_text()
+        assert text == f"a\n<!-- {name} -->\n{block}\n\n<!-- end of {name} -->\nb\n"
 
 
 def test_wrong_answers_to_the_small_questions_are_refused():
