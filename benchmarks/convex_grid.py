@@ -389,12 +389,11 @@ def _timed(own, climbs: list[Climb], best, rounds: int, limit: float) -> list[Ro
             # The first call of a way is that of its first tolerance.
             trial = trial._replace(first=c.trials[0].first)
             rivals += [(rival, trial) for rival in _variants(c.way, trial.tol, counts)]
-    short = [rounds > 1 and trial.seconds < _SETTLING for _, trial in rivals]
     rivals = [(_longer(rival, trial.seconds), trial) for rival, trial in rivals]
     times = harness.turns(
         [rival for rival, _ in rivals],
         [_repeats(trial.seconds, rounds, limit) for _, trial in rivals],
-        [_SETTLING * settles for settles in short],
+        [_SETTLING if rounds > 1 and t.seconds < _SETTLING else 0.0 for _, t in rivals],
     )
     rows = [
         _row(rival, trial, *time[:2], time[3], best)

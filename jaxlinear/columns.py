@@ -12,22 +12,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxlinear import factor, gram
+from jaxlinear import factor, gram, row_space
 from jaxlinear.curvature import Problem
 from jaxlinear.data import batching
 from jaxlinear.factor import matmul
 from jaxlinear.objective import blank, ones_or, relative
-from jaxlinear.residual import with_float64
+from jaxlinear.row_space import RowSpace
 from jaxlinear.types import Batch, Linear
 
 _LARGE = 2**16  # numbers, for which it matters how a product reads them
 
 
 class Units(NamedTuple):
-    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center)."""
+    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center).
+
+    Where there is a ``space``, w and the columns are those of its rows.
+    """
 
     center: Float[Array, " d"]
     scale: Float[Array, " d"]
+    space: RowSpace | None = None
 
 
 class Standardised(NamedTuple):
@@ -45,12 +49,16 @@ class Standardised(NamedTuple):
     constant: Bool[Array, " d"]
 
 
-def standardised(batch: Batch, l2, intercept: bool) -> Standardised:
-    """The columns of a batch, for penalties up to ``l2``.
+def standardised(batch: Batch, l2, intercept: bool, in_rows: bool = False) -> Standardised:
+    """The columns of a batch, or with ``in_rows`` of its row space, for penalties up to ``l2``.
 
     Models that share x share its columns, also where they differ in weights or l2: then these are
     standardised by the mean of the weights, which is as good a start.
     """
+    if in_rows:
+        space = row_space.of(batch.x, batch.weight, intercept)
+        made = standardised(batch._replace(x=space.rows), l2, intercept)
+        return made._replace(units=made.units._replace(space=space))
     root = jnp.sqrt(jnp.max(l2))
     return Standardised(*_columns(intercept)(batch.x, relative(batch.weight), root))
 
@@ -73,10 +81,10 @@ def penalised(made: Standardised, batch: Batch, l2, intercept: bool, outputs: in
     each = ones_or(relative(batch.weight), len(made.mean), made.mean.dtype)
     share = jnp.where(made.broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    if batch.weight is None:
-        return Problems(Problem(made.x, y, share, own), Problem(made.x, y, made.mean, penalty))
-    common = Problem(made.x, batch.y, made.mean, penalty, made.mean != 0)
-    return Problems(Problem(made.x, y, share, own, share != 0), common)
+    problems = Problem(made.x, y, share, own), Problem(made.x, batch.y, made.mean, penalty)
+    if batch.weight is not None:
+        problems = (problem._replace(present=problem.share != 0) for problem in problems)
+    return Problems(*problems)
 
 
 def _columns(intercept: bool) -> Callable:
@@ -88,7 +96,7 @@ def _columns(intercept: bool) -> Callable:
     def one(x, weight, root):
         x = blank(weight, x)
         batch = Batch(x, x[:, 0], weight)
-        center, scale = _center_and_scale(batch, intercept)
+        center, scale, _ = _center_and_scale(batch, intercept)
         scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
 
         def make(batch, center, scale):
@@ -188,23 +196,15 @@ def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linea
     d = len(units.scale)
     w = theta[:, :d] / units.scale[None]
     b = theta[:, d] - matmul(w, units.center) if intercept else jnp.zeros_like(theta[:, 0])
-    return Linear(w, b)
+    return row_space.outside(Linear(w, b), units.space) if units.space else Linear(w, b)
 
 
 def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
     """The inverse of ``unscaled``; what b and w · center cancel is counted in float64."""
+    if units.space:
+        params = row_space.inside(params, units.space)
     w = params.w * units.scale[None]
     if not intercept:
         return w
-    b = at_center(params, units.center)
+    b = row_space.at_center(params, units.center)
     return jnp.concatenate([w, b[:, None]], axis=1)
-
-
-def at_center(params: Linear, center: Float[Array, " d"]):
-    """b + w · center, counted in float64."""
-    return with_float64(_at_center)(*params, center)
-
-
-def _at_center(w, b, center):
-    wide = functools.partial(jnp.asarray, dtype=jnp.float64)
-    return (wide(b) + matmul(wide(w), wide(center))).astype(w.dtype)

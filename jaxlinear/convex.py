@@ -312,25 +312,16 @@ def _path(setting: _Setting, data: _Data, l2s, start: Linear) -> Fit:
 class _Made(NamedTuple):
     """What fits of different penalties share: the columns, and what the form is prepared with."""
 
-    space: RowSpace | None
     columns: columns.Standardised
     prepared: Any
 
 
 def _made(setting: _Setting, data: _Data, l2s) -> _Made:
     batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
-    space, batch = _in_rows(setting, batch)
-    made = columns.standardised(batch, jax.lax.stop_gradient(l2s), setting.intercept)
+    l2s = jax.lax.stop_gradient(l2s)
+    made = columns.standardised(batch, l2s, setting.intercept, setting.in_rows)
     problem = columns.penalised(made, batch, l2s[0], setting.intercept, 1).own
-    return _Made(space, made, jax.lax.stop_gradient(setting.form.prepare(problem)))
-
-
-def _in_rows(setting: _Setting, batch: Batch, space: RowSpace | None = None):
-    """The row space where the problem is to be solved in it, and the batch that is solved then."""
-    if not setting.in_rows:
-        return None, batch
-    space = space or row_space.of(batch.x, batch.weight, setting.intercept)
-    return space, batch._replace(x=space.rows)
+    return _Made(made, jax.lax.stop_gradient(setting.form.prepare(problem)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -345,16 +336,16 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
     )
     batch = with_target(batch, offset)
     fixed, l2_fixed = jax.lax.stop_gradient((batch, l2))
-    space, fixed = _in_rows(setting, fixed, made and made.space)
-    found = made.columns if made else columns.standardised(fixed, l2_fixed, setting.intercept)
+    found = (
+        made.columns
+        if made
+        else columns.standardised(fixed, l2_fixed, setting.intercept, setting.in_rows)
+    )
     problem, common = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
     units, prepared = found.units, made and made.prepared
     mean = _mean_target(setting.loss, problem, shape)
     theta = _intercepts_alone(setting, problem, mean)
-    given = columns.rows(start)
-    if space:
-        given = row_space.inside(given, space)
-    given = columns.scaled(given, units, setting.intercept)
+    given = columns.scaled(columns.rows(start), units, setting.intercept)
     if not setting.separate:
         if setting.warm:
             theta = newton.better_of(loss, problem, given, theta)
@@ -363,9 +354,7 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
         if setting.form is curvature.near:
             prepared = _known(told, common, given)
         state, prepared = newton.minimise(told, problem, theta, prepared)
-        return _finish(
-            setting, shape, space, batch, l2, tol, sound, units, prepared, problem, state, mean
-        )
+        return _finish(setting, shape, batch, l2, tol, sound, units, prepared, problem, state, mean)
     each, common = (
         many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
         for many in (problem, common)
@@ -380,7 +369,7 @@ def _solve(setting: _Setting, data: _Data, l2, start: Linear, made: _Made | None
         prepared, own = jax.vmap(functools.partial(_known, told), (of_each, 0))(common, given), 0
     minimise = jax.vmap(functools.partial(newton.minimise, told), (of_each, 0, own), (0, own))
     state, prepared = minimise(each, theta, prepared)
-    finish = functools.partial(_finish, setting, of_model, space)
+    finish = functools.partial(_finish, setting, of_model)
     axes = (Batch(None, 1, None), 0, None, None, None, own, of_each, 0, 0)
     l2 = jnp.broadcast_to(l2, shape)
     return jax.vmap(finish, axes)(batch, l2, tol, sound, units, prepared, each, state, mean)
@@ -425,48 +414,41 @@ def _known(told: newton.Setting, common: curvature.Problem, theta):
 
 
 def _finish(
-    setting, shape, space, batch, l2, tol, sound, units, prepared, problem, state: State, mean
+    setting, shape, batch, l2, tol, sound, units, prepared, problem, state: State, mean
 ) -> Fit:
     """Parameters in the units of x, with their derivatives, and the report."""
     found = columns.unscaled(state.theta, units, setting.intercept)
-    if space:
-        found = row_space.outside(found, space)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
     params = implicit.optimum(
         functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
         functools.partial(_inverse_hessian, setting, shape),
         params,
-        (Known(problem, units, state.outputs, prepared, state.built), space, l2),
+        (Known(problem, units, state.outputs, prepared, state.built), l2),
         (batch, l2),
     )
     fixed = jax.lax.stop_gradient((batch, l2))
-    report = _report(setting, shape, space, *fixed, tol, sound, units, problem, state, found, mean)
+    report = _report(setting, shape, *fixed, tol, sound, units, problem, state, found, mean)
     failed = report.status == Status.NONFINITE_INPUT
     return Fit(marked(params, failed, batch.x.dtype), report)
 
 
-def _inverse_hessian(
-    setting: _Setting, shape, known: tuple[Known, RowSpace | None, Any], g: Linear
-) -> Linear:
+def _inverse_hessian(setting: _Setting, shape, at: tuple[Known, Any], g: Linear) -> Linear:
+    (known, l2), side = at, columns.rows(g)
     loss = of_vector(setting.loss, shape)
-    known, space, l2 = known
-    side, rest = row_space.split(columns.rows(g), space) if space else (columns.rows(g), None)
     solved = newton.inverse_hessian(loss, setting.form, setting.intercept, known, side)
-    if space:
-        solved = row_space.joined(solved, rest, l2, space)
+    if known.units.space:
+        solved = row_space.with_rest(solved, side, l2, known.units.space)
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
 
 
 def _report(
-    setting, shape, space, batch: Batch, l2, tol, sound, units, problem, state: State,
-    found: Linear, mean,
-) -> Report:  # fmt: skip
+    setting, shape, batch: Batch, l2, tol, sound, units, problem, state: State, found: Linear, mean
+) -> Report:
     loss = of_vector(setting.loss, shape)
-    inner = row_space.inside(found, space) if space else found
-    theta = columns.scaled(inner, units, setting.intercept)  # rounded as the parameters are
+    theta = columns.scaled(found, units, setting.intercept)  # rounded as the parameters are
     told = certificate(loss, problem, units, theta, state, setting.intercept)
-    if space:
-        told = _with_left_out(told, batch, l2, space)
+    if units.space:
+        told = _with_left_out(told, batch, l2, units.space)
     norm = factor.norm(jnp.concatenate([told.gradient.w, told.gradient.b[:, None]], axis=1))
     finite = jnp.isfinite(norm) & jnp.isfinite(told.value)
     bad_data = ~sound | ~factor.when(~finite, _has_numbers, batch, jnp.array(True))

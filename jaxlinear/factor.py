@@ -85,16 +85,16 @@ def weighted_rows(weights: Float[Array, "n k"], rows: Float[Array, "n p"]) -> Fl
     """
     if weights.shape[1] > 1 or rows.size < _LONG or jax.default_backend() != "cpu":
         return matmul(weights.T, rows)
-    return _with_company(weights, rows)
+    return _beside_zeros(weights, rows)
 
 
 @jax.custom_batching.custom_vmap
-def _with_company(weights, rows):
+def _beside_zeros(weights, rows):
     return matmul(jnp.pad(weights, ((0, 0), (0, 1))).T, rows)[:1]
 
 
-@_with_company.def_vmap
-def _of_many(models, batched, weights, rows):
+@_beside_zeros.def_vmap
+def _of_many_models(models, batched, weights, rows):
     axes = tuple(0 if own else None for own in batched)
     return jax.vmap(lambda weights, rows: matmul(weights.T, rows), axes)(weights, rows), True
 

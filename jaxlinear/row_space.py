@@ -7,14 +7,17 @@ x − c = R Qᵀ and w = β Qᵀ, outputs are R β and ‖w‖ = ‖β‖: the p
 made once for all classes, penalties, weights and folds.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxlinear import columns, costs, curvature, gram
+from jaxlinear import costs, curvature, gram
 from jaxlinear.factor import matmul
+from jaxlinear.objective import where_present
+from jaxlinear.residual import with_float64
 from jaxlinear.types import Batch, Linear
 
 _PASSES = 3
@@ -42,13 +45,11 @@ def pays(examples: int, features: int, outputs: int, fits: int) -> bool:
 
 def of(x, weight, intercept: bool) -> RowSpace:
     """The row space of the examples of weight; under ``vmap`` over weights of those of any."""
-    return RowSpace(*_of(x, None if weight is None else weight != 0, intercept))
 
-
-def _of(x, present, intercept: bool) -> tuple:
     def one(x, present):
-        center, sound = _center(x, present, intercept)
-        away = _away(x, center, sound, present)
+        sound = jnp.isfinite(x).all(axis=1)
+        present = sound if present is None else sound & present
+        away, center = _centred(x, present, intercept)
         basis = _orthonormal(away).T
         return jnp.where(sound[:, None], matmul(away, basis), jnp.nan), basis, center
 
@@ -63,7 +64,14 @@ def _of(x, present, intercept: bool) -> tuple:
         present = jnp.any(present, axis=0) if of_weight else present
         return shared(x, present), (False, False, False)
 
-    return shared(x, present)
+    return RowSpace(*shared(x, None if weight is None else weight != 0))
+
+
+def _centred(x, present: Bool[Array, " n"], intercept: bool):
+    """x less the mean of the rows that are present, 0 in the place of the others, and the mean."""
+    batch = Batch(where_present(present, x), x[:, 0], present.astype(gram.floating_dtype(x)))
+    center = gram.mean(batch, "x") if intercept else jnp.zeros(x.shape[1], batch.weight.dtype)
+    return where_present(present, gram.away_from(batch, "x", center)), center
 
 
 def _orthonormal(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -79,27 +87,19 @@ def _orthonormal(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
     return rows
 
 
-def _center(x, present, intercept: bool):
-    """The mean of the rows that are there, and which rows are numbers."""
-    sound = jnp.isfinite(x).all(axis=1)
-    if not intercept:
-        return jnp.zeros(x.shape[1], gram.floating_dtype(x)), sound
-    here = sound if present is None else sound & present
-    batch = Batch(jnp.where(here[:, None], x, 0), x[:, 0], here.astype(gram.floating_dtype(x)))
-    return gram.mean(batch, "x"), sound
+def at_center(params: Linear, center: Float[Array, " d"]):
+    """b + w · center, counted in float64."""
+    return with_float64(_at_center)(*params, center)
 
 
-def _away(x, center, sound, present) -> Float[Array, "n d"]:
-    """x − center, and 0 for rows that are absent or hold no number."""
-    here = sound if present is None else sound & present
-    away = gram.away_from(Batch(x, x[:, 0]), "x", center)
-    return jnp.where(here[:, None], away, 0)
+def _at_center(w, b, center):
+    wide = functools.partial(jnp.asarray, dtype=jnp.float64)
+    return (wide(b) + matmul(wide(w), wide(center))).astype(w.dtype)
 
 
 def inside(params: Linear, space: RowSpace) -> Linear:
     """Parameters of the columns of R, of those of x: without what w has outside of the span."""
-    b = columns.at_center(params, space.center)
-    return Linear(matmul(params.w, space.basis), b)
+    return Linear(matmul(params.w, space.basis), at_center(params, space.center))
 
 
 def outside(params: Linear, space: RowSpace) -> Linear:
@@ -119,29 +119,21 @@ def left_out(slopes: Float[Array, "n k"], x, weight, space: RowSpace) -> Float[A
 
     Of features far smaller than others R keeps no digit.
     """
-    sound = jnp.isfinite(x).all(axis=1)
-    away = _away(x, space.center, sound, None if weight is None else weight != 0)
-    whole = matmul(slopes.T, away)
-    return whole - matmul(matmul(whole, space.basis), space.basis.T)
+    away = gram.away_from(Batch(x, x[:, 0]), "x", space.center)
+    return _outside_of_span(matmul(slopes.T, where_present(weight, away)), space)
 
 
-class Parts(NamedTuple):
-    """A right-hand side in the columns of x, as one in those of R and what is outside of these."""
+def with_rest(solved: Linear, g: Linear, l2, space: RowSpace) -> Linear:
+    """H⁻¹ g of the whole, from that in the span: outside of it H is l2.
 
-    inner: Linear
-    rest: Float[Array, "k d"]
-
-
-def split(g: Linear, space: RowSpace) -> Parts:
-    """The parts of a gradient in w and b, where b + w · center takes the place of b."""
-    w = g.w - g.b[:, None] * space.center[None]
-    inner = matmul(w, space.basis)
-    return Parts(Linear(inner, g.b), w - matmul(inner, space.basis.T))
+    Where b + w · center takes the place of b, outputs do not depend on that part of w. Where l2 is
+    0, it has no derivative.
+    """
+    rest = _outside_of_span(g.w - g.b[:, None] * space.center[None], space)
+    l2 = jnp.broadcast_to(l2, g.b.shape)[:, None]
+    w = jnp.where(l2 > 0, rest / jnp.where(l2 > 0, l2, 1), 0)
+    return Linear(solved.w + w, solved.b - matmul(w, space.center))
 
 
-def joined(solved: Linear, rest: Float[Array, "k d"], l2, space: RowSpace) -> Linear:
-    """H⁻¹ of the whole: outside of the span H is l2, and no derivative where that is 0."""
-    l2 = jnp.broadcast_to(l2, solved.b.shape)[:, None]
-    beyond = jnp.where(l2 > 0, rest / jnp.where(l2 > 0, l2, 1), 0)
-    w = matmul(solved.w, space.basis.T) + beyond
-    return Linear(w, solved.b - matmul(w, space.center))
+def _outside_of_span(w: Float[Array, "k d"], space: RowSpace) -> Float[Array, "k d"]:
+    return w - matmul(matmul(w, space.basis), space.basis.T)
