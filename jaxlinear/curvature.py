@@ -306,8 +306,8 @@ def _by_rows(problem: Problem, loss: Callable, outputs) -> _Mean:
     inverse = 1 / jnp.maximum(penalty, jnp.maximum(least, jnp.finfo(size.dtype).tiny))
     rows = problem.x * jnp.sqrt(size * problem.share[:, None] * inverse[None])
     matrix = matmul(rows, rows.T) + jnp.eye(len(rows), dtype=rows.dtype)
-    found = _factored(matrix, len(problem.penalty))
-    return _Mean(found, inverse, size, jnp.mean(penalty), jnp.array(True))
+    # Two triangular solves for a row of 500 take ten times as long as a product with the inverse.
+    return _Mean(_inverse(damped(matrix)), inverse, size, jnp.mean(penalty), jnp.array(True))
 
 
 def _whole(problem: Problem, prepared: _Mean, g):
@@ -340,7 +340,7 @@ def _no_gram(by_rows: bool, problem: Problem) -> _Mean:
     (k, p), dtype = problem.penalty.shape, problem.penalty.dtype
     size = len(problem.x) if by_rows else p
     matrix, zero = jnp.zeros((size, size), dtype), jnp.zeros((), dtype)
-    found = _Root(matrix, jnp.zeros(size, dtype)) if k == 1 else matrix
+    found = matrix if by_rows or k > 1 else _Root(matrix, jnp.zeros(size, dtype))
     inverse = jnp.zeros(p, dtype) if by_rows else None
     return _Mean(found, inverse, zero, zero, jnp.array(False))
 
@@ -570,10 +570,13 @@ def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1
         steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))
         if steps <= 30:
             return sampled_after(steps)
+    by_rows = examples < columns
     short, long = sorted((examples, columns))
     later = costs.gram(long, short) + costs.cholesky(short)
+    if by_rows:  # an inverse, and then two products with it in every step, of two passes over x
+        later += 3 * costs.cholesky(short) + _PATIENCE * 2 * step
     steps = max(_PATIENCE, round(2 * later / step))
-    return gram_after(steps, by_rows=examples < columns) if steps <= 300 else diagonal
+    return gram_after(steps, by_rows=by_rows) if steps <= 400 else diagonal
 
 
 def _cost_of_sampled(outputs: int, columns: int) -> float:
