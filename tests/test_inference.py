@@ -126,7 +126,8 @@ def read(name):
     return json.loads((REFERENCE / f"{name}.json").read_text())
 
 
-# Digits that a condition number leaves, of 15.
+# Digits that a condition number leaves, of 15. Of Wampler's the largest variance inflation is
+# 2.6e5: a rounding costs 6e-11, of which one CPU shows 6e-12 and another 1.2e-11.
 DIGITS = {
     "Norris": 12,
     "Pontius": 12,
@@ -134,11 +135,11 @@ DIGITS = {
     "NoInt2": 13,
     "Filip": 7,
     "Longley": 12,
-    "Wampler1": 11,
-    "Wampler2": 11,
-    "Wampler3": 11,
-    "Wampler4": 11,
-    "Wampler5": 11,
+    "Wampler1": 10,
+    "Wampler2": 10,
+    "Wampler3": 10,
+    "Wampler4": 10,
+    "Wampler5": 10,
 }
 
 
