@@ -5,21 +5,21 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import (
+from benchmarks import report
+from benchmarks.grid import cells
+from benchmarks.questions import (
     convex_fits,
     convex_grid,
     data_loading,
     exact_fits,
-    grid_cells,
-    libraries,
     many_models,
     per_example_gradients,
     prediction,
-    report,
     sgd_epoch,
     sgd_step,
     vector_addition,
 )
+from benchmarks.rivals import libraries
 
 _MODULES = (
     vector_addition,
@@ -96,7 +96,7 @@ def main(words: list[str] | None = None) -> None:
         if question not in (*QUESTIONS, "table", "report"):
             parser().error(f"got {question!r}, expected {', '.join(QUESTIONS)}, table or report")
     if options.list:
-        print("\n".join(f"{i:3} {cell.name}" for i, cell in enumerate(grid_cells.CELLS)))
+        print("\n".join(f"{i:3} {cell.name}" for i, cell in enumerate(cells.CELLS)))
         return
     folder = options.out or report.RESULTS
     if "table" in options.questions:
@@ -130,7 +130,7 @@ def main(words: list[str] | None = None) -> None:
 
 def _of_the_grid(options, out: Path | None) -> dict:
     try:
-        grid_cells.choose(options.cells)
+        cells.choose(options.cells)
     except ValueError as error:
         parser().error(str(error))
     names = ("cells", "kept_back", "ours", "limit")

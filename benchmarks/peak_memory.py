@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks import exact_rivals, libraries
+from benchmarks.rivals import exact as exact_rivals
+from benchmarks.rivals import libraries
 
 STATUS = Path("/proc/self/status")
 

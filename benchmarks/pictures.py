@@ -6,7 +6,8 @@ import statistics
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from benchmarks import cell_tables, report
+from benchmarks import report
+from benchmarks.grid import tables as cell_tables
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"  # Okabe and Ito, and a neutral
 GREEN, PINK = "#009E73", "#CC79A7"

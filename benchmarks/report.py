@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from benchmarks import cell_tables, machine
+from benchmarks import machine
+from benchmarks.grid import tables as cell_tables
 from benchmarks.harness import Row
 
 _TIMES = "\N{MULTIPLICATION SIGN}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import harness, machine
 from benchmarks.harness import Rival
-from benchmarks.libraries import absent
+from benchmarks.rivals.libraries import absent
 
 
 class Task(NamedTuple):

@@ -5,34 +5,28 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 
 import importlib
 
-from jaxlinear import (
-    compiler,
-    data,
-    gram,
-    inference,
-    information,
-    losses,
-    metrics,
-    penalties,
-    resample,
-    sharding,
-    train,
-)
-from jaxlinear.convex import (
+from jaxlinear import compiler, data, inference
+from jaxlinear.choice import CrossValidation
+from jaxlinear.convex.cross_validation import glm_cv
+from jaxlinear.convex.fits import (
     glm,
     glm_path,
     logistic_regression,
     poisson_regression,
     softmax_regression,
 )
-from jaxlinear.cross_validation import CrossValidation, ridge_cv
-from jaxlinear.exact import least_squares, ridge, ridge_path
-from jaxlinear.models import affine, labels, normal, predict, probabilities, zeros
-from jaxlinear.objective import mean_loss
-from jaxlinear.recipes import sgd_fit
-from jaxlinear.selection import glm_cv, linear_probe
-from jaxlinear.sgd import sgd
-from jaxlinear.sweep import best, grid, sweep
+from jaxlinear.convex.probe import linear_probe
+from jaxlinear.exact import gram
+from jaxlinear.exact.cross_validation import ridge_cv
+from jaxlinear.exact.fits import least_squares, ridge, ridge_path
+from jaxlinear.many import resample, sharding
+from jaxlinear.many.sweep import best, grid, sweep
+from jaxlinear.model import information, losses, metrics, penalties
+from jaxlinear.model.affine import affine, labels, normal, predict, probabilities, zeros
+from jaxlinear.model.objective import mean_loss
+from jaxlinear.training import train
+from jaxlinear.training.fit import sgd_fit
+from jaxlinear.training.rule import sgd
 from jaxlinear.types import Batch, Dataset, Fit, Linear, Report, Status
 
 compiler.warn_of_known_faults()
@@ -87,7 +81,7 @@ _WHEN_USED = ("model_file", "plots")  # of which plots needs matplotlib
 
 def __getattr__(name: str):
     if name in _WHEN_USED:
-        return importlib.import_module(f"jaxlinear.{name}")
+        return importlib.import_module(f"jaxlinear.cli.{name}")
     raise AttributeError(f"module 'jaxlinear' has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxlinear
-from jaxlinear.commands import data, predict, solvers, task, train
+from jaxlinear.cli import data, predict, solvers, task, train
 
 
 def parser() -> argparse.ArgumentParser:

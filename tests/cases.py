@@ -7,8 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import oracles
+import pytest
 
 from jaxlinear import losses, metrics
+
+
+def full_but(cases, *kept):
+    """The ``cases`` as parameters, of which those that are not ``kept`` run with ``--full``."""
+    return [case if case in kept else pytest.param(case, marks=pytest.mark.full) for case in cases]
 
 
 class LossCase(NamedTuple):

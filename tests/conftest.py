@@ -3,18 +3,28 @@
 import logging
 import os
 import re
+import sys
+
+import jax
+import jaxlib.version
+import pytest
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two workers share a GPU
 
-import jax
-import pytest
+# XLA's older code generator compiles these programs in a third of the time; with --full they are
+# compiled as users have them. Not every release has the switch, and one that has not ends at once.
+# The workers inherit the environment.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+is_worker = "PYTEST_XDIST_WORKER" in os.environ
+if not is_worker and "--full" not in sys.argv and jaxlib.version.__version__.startswith("0.10."):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 # Where rounding or the compiler is the subject, or what users run: compiled as theirs.
 COMPILED_AS_EVER = {
-    *("test_reference", "test_gram", "test_losses", "test_chapter", "test_readme"),
+    *("test_reference", "test_gram", "test_losses", "test_chapter"),
     *("test_compiler", "test_guard"),
 }
 

@@ -6,7 +6,7 @@ code and compared after it:
 
 ``compare`` says how many results are equal to the last bit, and names those that differ by more
 than one millionth of their largest entry. Files of two machines differ by the rounding of their
-processors: ``test_same_numbers`` compares only what has float64 to spare.
+processors.
 """
 
 import functools

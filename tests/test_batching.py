@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from jaxlinear.data import batching
+from jaxlinear.rows import order
+from jaxlinear.rows.order import permutation
 
 SIZES = [1, 2, 3, 5, 8, 9, 64, 1000, 4096, 4097, 60_000]
 HASHED = 5000
@@ -18,12 +19,12 @@ HASHED = 5000
 
 def permutations(n, count):
     keys = jax.random.split(jax.random.key(1), count)
-    return np.asarray(jax.jit(jax.vmap(lambda key: batching.permutation(key, n)))(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: order.permutation(key, n)))(keys))
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_every_index_once(n, key):
-    order = batching.permutation(key, n)
+    order = permutation(key, n)
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
@@ -68,7 +69,7 @@ def test_neighbours_are_uncorrelated():
 def test_epochs_are_uncorrelated():
     """Orders of successive epochs of one key: as many agreements as chance gives (one each)."""
     key = jax.random.key(3)
-    fold = jax.vmap(lambda epoch: batching.permutation(jax.random.fold_in(key, epoch), HASHED))
+    fold = jax.vmap(lambda epoch: order.permutation(jax.random.fold_in(key, epoch), HASHED))
     orders = np.asarray(jax.jit(fold)(jnp.arange(200)))
     agreements = (orders[1:] == orders[:-1]).sum(axis=1)
     assert agreements.mean() == pytest.approx(1.0, abs=4 / np.sqrt(len(agreements)))
@@ -95,7 +96,7 @@ def test_a_hashed_permutation_costs_less_than_sorting(key):
             times.append(time.perf_counter() - start)
         return min(times)
 
-    assert seconds(batching.permutation) < seconds(jax.random.permutation) / 2
+    assert seconds(order.permutation) < seconds(jax.random.permutation) / 2
 
 
 def batch_of(n):

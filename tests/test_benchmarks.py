@@ -9,28 +9,16 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from benchmarks import __main__ as main
-from benchmarks import (
-    cell_tables,
-    convex_fits,
-    convex_grid,
-    convex_rivals,
-    exact_fits,
-    exact_rivals,
-    first_call,
-    float64,
-    grid_cells,
-    harness,
-    libraries,
-    machine,
-    peak_memory,
-    report,
-    rivals,
-    sgd_epoch,
-    tasks,
-)
-from benchmarks.grid_cells import Cell
+from benchmarks import __main__, first_call, float64, harness, machine, peak_memory, report, tasks
+from benchmarks.answers import choices, near, one_choice
+from benchmarks.data import load
+from benchmarks.grid import cells, tables, timing, trial, ways
+from benchmarks.grid import climb as grid_climb
+from benchmarks.grid.cells import Cell
+from benchmarks.grid.ways import Way
 from benchmarks.harness import Rival
+from benchmarks.questions import convex_fits, convex_grid, exact_fits, sgd_epoch
+from benchmarks.rivals import convex, exact, libraries, sgd
 
 TORCH = importlib.util.find_spec("torch") is not None
 
@@ -233,7 +221,7 @@ def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, c
         report.write(result, path.parent)
     assert report.read(path.parent) == [other, RESULT]
     report.write(RESULT, path.parent)
-    main.main(["table", "--out", str(path.parent)])
+    __main__.main(["table", "--out", str(path.parent)])
     printed = "\n\n".join(map(report.markdown, (other, RESULT)))
     assert capsys.readouterr().out == printed + "\n"
 
@@ -245,8 +233,8 @@ def test_published_results_can_be_rendered():
 
 def test_an_unknown_question_is_refused(capsys):
     with pytest.raises(SystemExit):
-        main.main(["sgd_epic"])
-    expected = f"got 'sgd_epic', expected {', '.join(main.QUESTIONS)}, table or report"
+        __main__.main(["sgd_epic"])
+    expected = f"got 'sgd_epic', expected {', '.join(__main__.QUESTIONS)}, table or report"
     assert expected in capsys.readouterr().err
 
 
@@ -260,10 +248,10 @@ def test_the_machine_is_described_without_names_of_hosts_or_paths():
 @pytest.fixture(scope="module")
 def tiny():
     generator = np.random.default_rng(0)
-    raw = rivals.Data(
+    raw = sgd.Data(
         generator.integers(0, 256, (70, 12), np.uint8), generator.integers(0, 10, 70, np.int32)
     )
-    return raw, rivals.Data(raw.x / np.float32(255), raw.y)
+    return raw, sgd.Data(raw.x / np.float32(255), raw.y)
 
 
 EPOCHS, LR, SIZE = 2, 0.05, 16  # the last minibatch is ragged
@@ -271,20 +259,20 @@ EPOCHS, LR, SIZE = 2, 0.05, 16  # the last minibatch is ragged
 
 @pytest.fixture(scope="module")
 def expected(tiny):
-    return rivals.jaxlinear(rivals.on_jax(tiny[0]), EPOCHS, LR, SIZE)
+    return sgd.jaxlinear(sgd.on_jax(tiny[0]), EPOCHS, LR, SIZE)
 
 
 @pytest.mark.parametrize("form", [0, 1], ids=["uint8", "float32"])
 @pytest.mark.parametrize("name", ["numpy", "autograd_loop", "gradient_by_hand", "data_loader"])
 def test_a_rival_given_the_same_order_gives_the_parameters_of_sgd_fit(tiny, expected, form, name):
     data = tiny[form]
-    arguments = EPOCHS, LR, SIZE, rivals.jaxlinear_orders(len(data.y))
+    arguments = EPOCHS, LR, SIZE, sgd.jaxlinear_orders(len(data.y))
     if name == "numpy":
-        w, b = rivals.numpy_by_hand(data, *arguments)
+        w, b = sgd.numpy_by_hand(data, *arguments)
     elif not TORCH or (name == "data_loader" and form == 0):
         pytest.skip("torch is absent" if not TORCH else "as in tutorials, the images are floats")
     else:
-        from benchmarks import torch_rivals
+        from benchmarks.rivals import sgd_torch as torch_rivals
 
         w, b = getattr(torch_rivals, name)(torch_rivals.on_torch(data), *arguments)
     np.testing.assert_allclose(w, expected[0], atol=1e-6)
@@ -292,7 +280,7 @@ def test_a_rival_given_the_same_order_gives_the_parameters_of_sgd_fit(tiny, expe
 
 
 def test_the_loss_of_the_check_is_that_of_the_library(tiny):
-    w, b = rivals.numpy_by_hand(tiny[1], 1, 0.5, 16)
+    w, b = sgd.numpy_by_hand(tiny[1], 1, 0.5, 16)
     objective = jl.mean_loss(jl.losses.softmax_cross_entropy)
     expected = objective(jl.Linear(w, b), jl.Batch(*tiny[1]))
     assert sgd_epoch.training_loss((w, b), tiny[1]) == pytest.approx(float(expected), rel=1e-5)
@@ -310,7 +298,7 @@ def test_without_torch_its_rivals_are_rows_that_say_so(tiny, monkeypatch):
 
 
 def test_fast_means_the_embedded_sample():
-    raw, scaled = sgd_epoch.load(fast=True)
+    raw, scaled = load(fast=True)
     assert raw.x.shape == scaled.x.shape == (6000, 784)
     assert raw.x.dtype == np.uint8 and scaled.x.dtype == np.float32 and scaled.x.max() == 1
 
@@ -326,7 +314,7 @@ def test_smoke(tiny, monkeypatch, capsys):
         sgd_epoch, "entries", lambda *a, **k: [r for r in every(*a, **k) if r.name in names]
     )
     monkeypatch.setattr(first_call, "measure", lambda *_, **__: {})
-    main.main(["sgd_epoch", "--fast"])
+    __main__.main(["sgd_epoch", "--fast"])
     table = capsys.readouterr().out
     for name in names:
         (line,) = [line for line in table.splitlines() if name in line]
@@ -374,7 +362,7 @@ def test_the_scores_of_the_oracle_are_those_of_fits_without_the_held_rows(regres
 
 def test_wrong_coefficients_are_refused():
     right = jl.Linear(np.array([100.0, 1.0]), np.array(3.0))
-    check = exact_fits.near(right, 1e-4)
+    check = near(right, 1e-4)
     assert check(jl.Linear(right.w + 1e-3, right.b)) == 5.0  # digits of the largest
     for w, b, message in (
         (right.w + 0.02, right.b, r"w is off by 2\.0e-04, expected at most 0\.0001"),
@@ -388,7 +376,7 @@ def test_wrong_coefficients_are_refused():
 
 def test_a_part_of_stacked_fits_is_compared_with_its_own():
     right = jl.Linear(np.arange(1.0, 13.0).reshape(6, 2), np.zeros(6))
-    check = exact_fits.near(right, 1e-4, stacked=True)
+    check = near(right, 1e-4, stacked=True)
     assert check([jl.Linear(right.w[i], right.b[i]) for i in (0, 2, 4)]) == 16
     with pytest.raises(ValueError, match="w is off"):
         check(jl.Linear(right.w[:3], right.b[:3]))
@@ -396,23 +384,23 @@ def test_a_part_of_stacked_fits_is_compared_with_its_own():
 
 def test_wrong_choices_are_refused():
     l2s, scores = np.array([0.1, 1.0]), np.array([[1.0, 5.0], [2.0, 3.0]])  # the means: 3, 2.5
-    check = exact_fits.one_choice(l2s, scores, 1e-4)
-    assert check(exact_rivals.Choice(1.0, scores * (1 + 1e-5))) == 5.0
+    check = one_choice(l2s, scores, 1e-4)
+    assert check(exact.Choice(1.0, scores * (1 + 1e-5))) == 5.0
     for l2, told, message in (
         (0.1, scores, "chose l2 = 0.1, expected 1"),
         (1.0, scores * 1.001, "scores are off by"),
         (1.0, scores[:1], r"got scores of shape \(1, 2\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            check(exact_rivals.Choice(l2, told))
+            check(exact.Choice(l2, told))
 
 
 def test_wrong_choices_for_many_targets_are_refused():
     l2s, scores = np.array([0.1, 1.0]), np.tile([[1.0], [2.0]], 1000)
     scores[1, 0] = 1.0005  # the first target is as good with either
-    check, chosen, best = exact_fits.choices(l2s, scores), np.full(1000, 0.1), np.ones((1, 1000))
-    assert check(exact_rivals.Choice(chosen, best)) == 100
-    assert check(exact_rivals.Choice(np.r_[1.0, chosen[1:]], best)) == 99.9
+    check, chosen, best = choices(l2s, scores), np.full(1000, 0.1), np.ones((1, 1000))
+    assert check(exact.Choice(chosen, best)) == 100
+    assert check(exact.Choice(np.r_[1.0, chosen[1:]], best)) == 99.9
     for l2, told, message in (
         (np.r_[chosen[1:], 1.0], best, r"99\.90 % of .* costs up to 1\.0e\+00"),
         (np.ones(1000), best, r"0\.00 %"),
@@ -420,7 +408,7 @@ def test_wrong_choices_for_many_targets_are_refused():
         (chosen[:1], best, r"shape \(1,\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            check(exact_rivals.Choice(l2, told))
+            check(exact.Choice(l2, told))
 
 
 def test_without_its_package_a_rival_is_one_row_that_says_so(monkeypatch):
@@ -488,13 +476,13 @@ def test_smoke_of_the_convex_fits(monkeypatch):
 
 def by_scikit_learn(x, y, l2, tol=1e-7, **_):
     """Newton's method in float64, in the place of a fit that would be compiled."""
-    params = convex_rivals.sklearn_logistic(*map(np.asarray, (x, y)), l2, "newton-cholesky", tol)
+    params = convex.sklearn_logistic(*map(np.asarray, (x, y)), l2, "newton-cholesky", tol)
     return jl.Fit(params, None)
 
 
 def poisson_by_scikit_learn(x, y, l2, tol=1e-7):
     data = map(np.asarray, (x, y))
-    return jl.Fit(convex_rivals.sklearn_glm(*data, l2, "poisson", "newton-cholesky", tol), None)
+    return jl.Fit(convex.sklearn_glm(*data, l2, "poisson", "newton-cholesky", tol), None)
 
 
 @pytest.mark.skipif(
@@ -503,59 +491,59 @@ def poisson_by_scikit_learn(x, y, l2, tol=1e-7):
 )
 def test_smoke_of_the_convex_grid(monkeypatch, tmp_path, capsys):
     """Compiling is most of the time, so two fits are those of scikit-learn, and optax has one."""
-    optax = convex_grid._optax
+    optax = ways._optax
 
     def once(cell, x, y):
-        no = convex_grid.Way("optax", None, missing="NotImplementedError: not here")
+        no = ways.Way("optax", None, missing="NotImplementedError: not here")
         return optax(cell, x, y) if cell.loss == "poisson" else no
 
-    monkeypatch.setattr(convex_grid, "_optax", once)
+    monkeypatch.setattr(ways, "_optax", once)
     monkeypatch.setattr(machine, "cores", lambda: 1)
     monkeypatch.setattr(jl, "softmax_regression", by_scikit_learn)
     monkeypatch.setattr(jl, "poisson_regression", poisson_by_scikit_learn)
     words = ["convex_grid", "--fast", "--out", str(tmp_path), "--plots", str(tmp_path)]
-    libraries._with_threads(1, lambda: main.main(words))
+    libraries._with_threads(1, lambda: __main__.main(words))
     (result,) = report.read(tmp_path)
-    assert [cell["name"] for cell in result["cells"]] == [cell.name for cell in grid_cells.FAST]
+    assert [cell["name"] for cell in result["cells"]] == [cell.name for cell in cells.FAST]
     for cell in result["cells"]:
-        told = cell_tables.summary(cell)
+        told = tables.summary(cell)
         assert told.fails is None and told.ratio > 0 and told.default > 0
         assert all(0 <= row["checked"] <= 1e-6 for row in cell["rows"] if row["name"] == told[0][0])
     printed = capsys.readouterr().out
-    assert all(cell_tables.line(cell) in printed for cell in result["cells"])
+    assert all(tables.line(cell) in printed for cell in result["cells"])
     assert "in the median of 4 cells" in printed
     assert list(tmp_path.glob("*-grid.png"))
 
 
 def test_the_grid_covers_decades_and_names_each_problem_once():
-    grid, kept = grid_cells.GRID, grid_cells.KEPT_BACK
-    assert len(grid) >= 60 and len(grid_cells.LOSSES) >= 12 and len(kept) == 20
-    assert len({cell.name for cell in grid_cells.CELLS}) == len(grid_cells.CELLS)
+    grid, kept = cells.GRID, cells.KEPT_BACK
+    assert len(grid) >= 60 and len(cells.LOSSES) >= 12 and len(kept) == 20
+    assert len({cell.name for cell in cells.CELLS}) == len(cells.CELLS)
     for letter, least, most in (("n", 50, 300_000), ("d", 1, 20_000), ("k", 2, 1_000)):
         sizes = [getattr(cell, letter) for cell in grid]
         assert min(sizes) == least and max(sizes) == most
-    assert all(1e-6 <= cell.l2 <= 1 for cell in grid_cells.CELLS)
-    assert {cell.kind for cell in grid} == {cell.kind for cell in kept} == set(grid_cells.DRAW)
+    assert all(1e-6 <= cell.l2 <= 1 for cell in cells.CELLS)
+    assert {cell.kind for cell in grid} == {cell.kind for cell in kept} == set(cells.DRAW)
     # A rule that draws others tomorrow would be no rule.
     assert kept[0].name == "240x570x2 gaussian 0.0001 unbalanced"
 
 
 def test_cells_are_chosen_by_numbers_and_by_patterns():
-    first, kept = len(grid_cells.GRID) + len(grid_cells.LOSSES), len(grid_cells.KEPT_BACK)
-    assert grid_cells.choose() == list(range(first))
-    assert grid_cells.choose(kept_back=True) == list(range(first, first + kept))
-    assert grid_cells.choose("7,3,5-8") == [7, 3, 5, 6, 8]
-    assert {grid_cells.CELLS[i].loss for i in grid_cells.choose("gamma*")} == {"gamma"}
+    first, kept = len(cells.GRID) + len(cells.LOSSES), len(cells.KEPT_BACK)
+    assert cells.choose() == list(range(first))
+    assert cells.choose(kept_back=True) == list(range(first, first + kept))
+    assert cells.choose("7,3,5-8") == [7, 3, 5, 6, 8]
+    assert {cells.CELLS[i].loss for i in cells.choose("gamma*")} == {"gamma"}
     for wrong in ("1000", "nothing*", ""):
         with pytest.raises(ValueError, match="expected numbers 0 to"):
-            grid_cells.choose(wrong)
+            cells.choose(wrong)
 
 
-@pytest.mark.parametrize("kind", grid_cells.DRAW)
+@pytest.mark.parametrize("kind", cells.DRAW)
 def test_problems_are_drawn_as_they_are_called(kind):
     cell = Cell(400, 49, 30, kind, 0.1, "unbalanced")
-    x, y = grid_cells.draw(cell)
-    np.testing.assert_array_equal(x, grid_cells.draw(cell)[0])
+    x, y = cells.draw(cell)
+    np.testing.assert_array_equal(x, cells.draw(cell)[0])
     assert x.shape == (400, 49) and x.dtype == np.float32
     counts = np.bincount(y)
     assert len(counts) == 30 and counts.min() > 0 and counts[:5].sum() > 2 * counts[-5:].sum()
@@ -591,9 +579,9 @@ def climbing(monkeypatch, **seconds_and_answers):
     def way(name, seconds, answers):
         def fit(tol):
             now[0] += seconds
-            return answers[convex_grid.TOLERANCES.index(tol)]
+            return answers[grid_climb.TOLERANCES.index(tol)]
 
-        return convex_grid.Way(name, fit, threads=False)
+        return ways.Way(name, fit, threads=False)
 
     return [way(name, *both) for name, both in seconds_and_answers.items()]
 
@@ -607,8 +595,8 @@ def test_a_rival_is_taken_at_the_loosest_tolerance_that_is_near(monkeypatch):
         slow=(50.0, [1.1] * 6),
         long=(70.0, [1.1] * 6),
     )
-    ways = [*ways, convex_grid.Way("absent", None, missing="ImportError: no")]
-    best, climbs = convex_grid.climb(
+    ways = [*ways, Way("absent", None, missing="ImportError: no")]
+    best, climbs = grid_climb.climb(
         ways[1:], lambda answer: answer, np.array(1.0), 60, lambda message: None
     )
     assert best == 1.0 - 1e-3
@@ -623,7 +611,7 @@ def test_a_rival_is_taken_at_the_loosest_tolerance_that_is_near(monkeypatch):
     assert len(climbs[2].trials) == len(climbs[3].trials) == 1
 
     # Alone the quick one has arrived at its second tolerance.
-    _, (climb,) = convex_grid.climb(
+    _, (climb,) = grid_climb.climb(
         ways[:1], lambda answer: answer, np.array(1.0), 60, lambda message: None
     )
     assert climb.arrived(1.0).tol == 1e-3
@@ -632,7 +620,7 @@ def test_a_rival_is_taken_at_the_loosest_tolerance_that_is_near(monkeypatch):
 def test_what_takes_longer_than_its_limit_is_stopped():
     with (
         pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"),
-        convex_grid._stopped_after(0.01),
+        trial.stopped_after(0.01),
     ):
         while True:
             pass
@@ -649,19 +637,19 @@ def a_cell(number=0, group="the grid", **seconds):
 
 def test_short_calls_are_timed_several_at_a_time_and_long_ones_once():
     calls = []
-    short = convex_grid._longer(Rival("short", recording(calls, "a")), 0.001)
+    short = timing._longer(Rival("short", recording(calls, "a")), 0.001)
     assert short.run() == 1 and len(calls) == short.work == 10
-    assert convex_grid._longer(Rival("long", right), 0.2) == Rival("long", right)
-    assert [convex_grid._repeats(s, 7, 60) for s in (0.001, 3.0, 20.0, 61.0)] == [7, 3, 1, 0]
+    assert timing._longer(Rival("long", right), 0.2) == Rival("long", right)
+    assert [timing._repeats(s, 7, 60) for s in (0.001, 3.0, 20.0, 61.0)] == [7, 3, 1, 0]
 
 
 def test_the_ratio_of_a_cell_is_that_of_the_best_rival():
     cell = a_cell(jaxlinear=1.0, slow=9.0, best=2.0, failed=None)
-    told = cell_tables.summary(cell)
+    told = tables.summary(cell)
     assert (told.rival.name, told.ratio, told.default) == ("best", 2.0, 2.0)
-    assert cell_tables.line(cell).endswith("| best | 2000 | 1000 |  |  | 2 | 2 |")
+    assert tables.line(cell).endswith("| best | 2000 | 1000 |  |  | 2 | 2 |")
     others = [a_cell(1, jaxlinear=1.0, a=0.5), a_cell(2, jaxlinear=1.0), a_cell(3, jaxlinear=None)]
-    assert cell_tables.in_all([cell, *others]) == (
+    assert tables.in_all([cell, *others]) == (
         "The best rival takes 1.2 times as long as jaxlinear in the median of 2 cells, and 0.5 "
         f"times at least (cell 1, {cell['name']}); in 1 of them it is quicker. In 1 no rival gets "
         "there. jaxlinear fails in 1: 3."
@@ -686,7 +674,7 @@ def test_a_grid_keeps_the_cells_of_before_and_writes_each_at_once(monkeypatch, t
     assert [c["number"] for c in report.latest("convex_grid", tmp_path)["cells"]] == [3, 5]
     calls.clear()
     result = convex_grid.answer(cells="3,80", ours=True, **quiet)
-    assert calls == [grid_cells.CELLS[3].name, None]
+    assert calls == [cells.CELLS[3].name, None]
     assert [c["number"] for c in result["cells"]] == [3, 5, 80]
     assert [c["group"] for c in result["cells"]] == ["the grid", "the grid", "other losses"]
     assert len(written) == 4
@@ -807,20 +795,21 @@ SMALL = ("vector_addition", "prediction", "per_example_gradients", "sgd_step", "
 @pytest.mark.parametrize("question", SMALL)
 def test_smoke_of_the_small_questions(question, monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cores", lambda: 1)
-    result = main.QUESTIONS[question](fast=True, say=lambda message: None)
+    result = __main__.QUESTIONS[question](fast=True, say=lambda message: None)
     assert_tables(result, 1)
     json.dumps(result)
     report.draw([result], tmp_path)
     assert bool(list(tmp_path.glob("*.png"))) == (question != "data_loading")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     not importlib.util.find_spec("sklearn"),
     reason="a rival is scikit-learn: pip install jaxlinear[benchmarks]",
 )
 def test_smoke_of_many_models(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cores", lambda: 1)
-    result = main.QUESTIONS["many_models"](fast=True, say=lambda message: None)
+    result = __main__.QUESTIONS["many_models"](fast=True, say=lambda message: None)
     assert_tables(result, 3)
     report.draw([result], tmp_path)
     kinds = {"break-even", "scaling", "roofline"}

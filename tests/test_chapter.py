@@ -90,7 +90,7 @@ def test_softmax_regression_on_the_sample(key):
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="needs the four official files in ../shared")
 def test_softmax_regression_on_all_of_fashion_mnist(key, tmp_path, monkeypatch):
     """d2l 4.4: lr 0.1, batch 256, 10 epochs; linear models end around 83 to 84 %."""
-    from jaxlinear.data.fashion_mnist_files import read
+    from jaxlinear.data.fashion.files import read
 
     train, test = (jl.Batch(part.x, part.y) for part in read(OFFICIAL).values())
     fit = jl.sgd_fit(

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from jaxlinear import compiler, cross_validation, losses
+from jaxlinear import compiler, losses
+from jaxlinear.exact import held_out
 
 OFF = "--xla_cpu_experimental_ynn_fusion_type="
 
@@ -163,6 +164,7 @@ def test_the_constants_of_a_program_are_seen():
     assert constants(program, 1000) == ["1000"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", FEW)
 def test_compiling_takes_no_longer_for_more_examples_and_no_constant_grows(name):
     few, quick = compiled(*FEW[name])
@@ -175,7 +177,7 @@ def test_compiling_takes_no_longer_for_more_examples_and_no_constant_grows(name)
 
 @pytest.mark.parametrize(("n", "folds"), [(10, 5), (11, 5), (14, 5), (9, 2), (7, 7)])
 def test_blocks_of_consecutive_rows_are_those_of_numpy(n, folds):
-    blocks = cross_validation._blocks(folds, n)
+    blocks = held_out.consecutive(folds, n)
     for number, held in enumerate(np.array_split(np.arange(n), folds)):
         inside, outside = blocks.held_inside[number] == 1, blocks.others_inside[number] == 1
         np.testing.assert_array_equal(blocks.held[number][inside], held)

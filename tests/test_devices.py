@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxlinear as jl
-from jaxlinear import gram
+from jaxlinear.exact import gram, statistics
 
 N, D, L2 = 512, 5, 0.1
 COUNTS = (1, 2, 8)
@@ -26,7 +26,7 @@ SOLVERS = {
 }
 STATISTICS = {
     "gram.of": gram.of,
-    "gram.of_batch": lambda x, y: gram.of_batch(jl.Batch(x, y)),
+    "gram.of_batch": lambda x, y: statistics.of_batch(jl.Batch(x, y)),
 }
 
 

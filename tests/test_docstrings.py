@@ -4,6 +4,9 @@ import doctest
 import importlib
 import pkgutil
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jaxlinear
@@ -18,7 +21,9 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     result = doctest.testmod(
-        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+        importlib.import_module(name),
+        extraglobs={"jl": jaxlinear, "jax": jax, "jnp": jnp, "np": np},
+        optionflags=doctest.NORMALIZE_WHITESPACE,
     )
     assert result.failed == 0
 

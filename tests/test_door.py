@@ -10,7 +10,8 @@ import pytest
 from jax.experimental import sparse
 
 import jaxlinear as jl
-from jaxlinear import _digits, losses
+from jaxlinear import losses
+from jaxlinear.checks import digits
 
 KEY = jax.random.key(0)
 N = 24
@@ -279,7 +280,7 @@ KEPT = {
 @pytest.mark.parametrize("kind", KEPT)
 def test_what_float32_can_tell_apart_is_kept(kind):
     x = KEPT[kind][:, None]
-    _digits.require(x, "x", np.float32)
+    digits.require(x, "x", np.float32)
     np.testing.assert_array_equal(jl.gram.of(x, Y).mean_y, jl.gram.of(X, Y).mean_y)
 
 
@@ -316,9 +317,9 @@ def test_a_sample_clears_columns_and_hides_nothing():
     x[:, 3] = 1e9
     x[11, 3] = 0
     for column in (0, 1, 3):
-        _digits.require(x[:, [column]], "x", np.float32)
+        digits.require(x[:, [column]], "x", np.float32)
     with pytest.raises(ValueError, match=r"x\[:, 2\] runs from"):
-        _digits.require(x, "x", np.float32)
+        digits.require(x, "x", np.float32)
 
 
 BEYOND = {
@@ -452,7 +453,7 @@ def test_pictures_and_files_of_models_are_there_when_they_are_used():
     code = (
         "import sys, jaxlinear as jl\n"
         "assert {'plots', 'model_file'} <= set(dir(jl))\n"
-        "assert 'jaxlinear.plots' not in sys.modules and 'matplotlib' not in sys.modules\n"
+        "assert 'jaxlinear.cli.plots' not in sys.modules and 'matplotlib' not in sys.modules\n"
         "print(jl.model_file.save.__name__, 'matplotlib' in sys.modules, hasattr(jl, 'none'))"
     )
     command = [sys.executable, "-c", code]

@@ -8,7 +8,8 @@ import pytest
 from differences import assert_derivatives
 
 import jaxlinear as jl
-from jaxlinear import Status, exact
+from jaxlinear import Status
+from jaxlinear.exact import fits
 
 SHAPES = {"tall": (20, 5), "wide": (5, 20), "square": (6, 6)}
 SOLVERS = {
@@ -365,6 +366,6 @@ def test_backward_takes_one_factorisation():
 
 def test_no_float64_where_it_is_not_asked_for():
     """The pass in twice the precision is the only one; what is given back is float32."""
-    fit = exact.least_squares(*problem(12, 3, dtype=np.float32))
+    fit = fits.least_squares(*problem(12, 3, dtype=np.float32))
     leaves = jax.tree.leaves((fit.params, fit.report.objective, fit.report.gradient_norm))
     assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}

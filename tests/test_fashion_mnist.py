@@ -27,16 +27,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlinear.data.fashion_mnist import fashion_mnist, verify
-from jaxlinear.data.fashion_mnist_sample import fashion_mnist_sample
+from jaxlinear.data.fashion.dataset import fashion_mnist, verify
+from jaxlinear.data.fashion.sample import fashion_mnist_sample
 
 ROOT = Path(__file__).parents[1]
 OFFICIAL = ROOT.parent / "shared" / "fashion-mnist"
 NAMES = [f"{a}-{b}-ubyte" for a in ("train", "t10k") for b in ("images-idx3", "labels-idx1")]
 
-main = import_module("jaxlinear.data.fashion_mnist")  # not the function of the same name
-files = import_module("jaxlinear.data.fashion_mnist_files")
-download = import_module("jaxlinear.data.fashion_mnist_download")
+main = import_module("jaxlinear.data.fashion.dataset")
+files = import_module("jaxlinear.data.fashion.files")
+download = import_module("jaxlinear.data.fashion.download")
 
 URL = download.URL
 official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not at hand")
@@ -148,13 +148,13 @@ def serve():
 
 PROGRAM = """
 import json, sys
-import jaxlinear.data.fashion_mnist
+import jaxlinear.data.fashion.dataset
 assert "tensorflow_datasets" not in sys.modules, "imported before it is needed"
-main = sys.modules["jaxlinear.data.fashion_mnist"]
+main = sys.modules["jaxlinear.data.fashion.dataset"]
 main.DEBIAN = main.Path("/no-package")
 settings = json.loads(sys.argv[1])
 if "url" in settings:
-    import jaxlinear.data.fashion_mnist_download as download
+    import jaxlinear.data.fashion.download as download
     download.URL = settings["url"]
 for split, table in settings.get("files", {}).items():
     main.files.FILES[split] = [main.files.File(n, tuple(s), d) for n, s, d in table]
@@ -247,7 +247,7 @@ def test_digests_stem_from_the_files_that_tensorflow_datasets_knows():
 @official
 def test_builder_alone_takes_the_official_files_from_tensorflow_datasets(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "URL", URL)
-    builder = import_module("jaxlinear.data.fashion_mnist_builder")
+    builder = import_module("jaxlinear.data.fashion.builder")
     tfds = import_module("tensorflow_datasets")
     manager = tfds.download.DownloadManager(download_dir=tmp_path, manual_dir=OFFICIAL)
     alone = builder.JaxlinearFashionMnist(data_dir=tmp_path)
@@ -470,7 +470,7 @@ def test_directory_that_is_a_file(tmp_path, tiny):
 
 
 def test_directory_that_cannot_be_written(tiny, monkeypatch):
-    import_module("jaxlinear.data.fashion_mnist_builder")  # while this process may read it
+    import_module("jaxlinear.data.fashion.builder")  # while this process may read it
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         folder, default = put(Path(place) / "folder", tiny), Path(place) / "default"

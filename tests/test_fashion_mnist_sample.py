@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxlinear.data.fashion_mnist_sample import PATH, fashion_mnist_sample
-from jaxlinear.data.make_sample import sample
+from jaxlinear.data.fashion.make_sample import sample
+from jaxlinear.data.fashion.sample import PATH, fashion_mnist_sample
 
 OFFICIAL = Path(__file__).parents[2] / "shared" / "fashion-mnist"
 
@@ -36,7 +36,7 @@ def test_is_made_from_the_official_files():
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not at hand")
 def test_the_committed_script_writes_the_same_arrays(tmp_path, monkeypatch):
-    module = import_module("jaxlinear.data.make_sample")
+    module = import_module("jaxlinear.data.fashion.make_sample")
     monkeypatch.setattr(module, "PATH", tmp_path / "sample.npz")
     monkeypatch.setattr("sys.argv", ["make_sample", str(OFFICIAL)])
     module.main()

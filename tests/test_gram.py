@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 
 import jaxlinear as jl
 from jaxlinear import Status, gram
+from jaxlinear.exact.statistics import _ROWS, Gram
 
 N, D, K = 24, 3, 2  # one shape for most tests: compiling takes nearly all of their time
 CHUNK = 8
@@ -27,7 +28,7 @@ def statistics(x, y, weight=None):
     x, y, weight = (np.asarray(rows, float)[present] for rows in (x, y, weight))
     mean_x, mean_y = weight @ x / weight.sum(), weight @ y / weight.sum()
     dx, dy = x - mean_x, y - mean_y
-    return gram.Gram(
+    return Gram(
         weight.sum(),
         present.sum(),
         mean_x,
@@ -46,7 +47,7 @@ def assert_statistics(got, expected, eps):
 
 
 def assert_identical(a, b):
-    for name in gram.Gram._fields:
+    for name in Gram._fields:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
@@ -97,7 +98,7 @@ CASES = {
     "half": Case(np.float16, (), ()),
     "bytes": Case(np.uint8, (), ()),
     "strips": Case(np.float32, n=10, d=258),  # the products in strips of 65, 65, 65 and 63
-    "blocks": Case(np.float32, (K,), (), n=3 * gram._ROWS + 5),
+    "blocks": Case(np.float32, (K,), (), n=3 * _ROWS + 5),
 }
 
 

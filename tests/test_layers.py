@@ -1,6 +1,7 @@
 """The architecture: imports point down, the top level stays small, and the import stays light."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,56 +11,107 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxlinear"
 
-# A module imports from its own row only what stands to its left, and from the rows above.
+# A part, a folder or a module beside them, imports only from the rows above its own.
 LAYERS = [
-    ["types", "compiler", "costs"],
-    ["_arrays"],
-    ["_digits"],
-    ["_checks"],
-    ["models"],
-    ["penalties", "losses", "information", "progress", "sgd", "factor", "implicit"],
-    ["sweep"],
-    ["objective"],
-    ["metrics", "data"],
-    ["train", "residual", "gram", "resample"],
-    ["sharding", "spectral"],
-    ["exact", "leave_one_out", "curvature", "lbfgs", "conjugate_gradients"],
-    ["row_space"],
-    ["columns", "line_search"],
-    ["newton"],
-    ["certificate"],
-    ["recipes", "convex", "cross_validation", "inference"],
-    ["plots", "model_file", "selection"],
+    ["types", "compiler"],
+    ["checks", "loops"],
+    ["rows", "endings", "choice"],
+    ["model", "linalg"],
+    ["exact", "convex", "training", "many", "data"],
+    ["inference"],
     ["__init__"],
-    ["commands"],
+    ["cli"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def module_of(names):
+    """The module that ``import jaxlinear.<names>`` or a ``from`` of its last name loads."""
+    for end in range(len(names), -1, -1):
+        name = ".".join(names[:end])
+        for candidate in (name, f"{name}.__init__".lstrip(".")):
+            if candidate in MODULES:
+                return candidate
+    raise AssertionError(names)
 
 
 def imported_modules(path):
     """The modules of the package that a file imports anywhere, functions included."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxlinear"):
-            parts = node.module.split(".")
-            yield from (
-                [parts[1]]
-                if len(parts) > 1
-                else [alias.name if alias.name in RANK else "__init__" for alias in node.names]
-            )
+            base = node.module.split(".")[1:]
+            yield from (module_of([*base, alias.name]) for alias in node.names)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "jaxlinear":
-                    yield [*alias.name.split("."), "__init__"][1]
+                    yield module_of(alias.name.split(".")[1:])
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
-def test_imports_point_down(path):
-    inside = path.relative_to(PACKAGE).parts
-    name = inside[0].removesuffix(".py")
-    for other in imported_modules(path):
-        own_package = len(inside) > 1 and other == name
-        assert own_package or RANK[other] < RANK[name], f"{name} imports {other}"
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name):
+    part = name.split(".")[0]
+    for other in imported_modules(MODULES[name]):
+        below = other.split(".")[0]
+        assert below == part or RANK[below] < RANK[part], f"{name} imports {other}"
+
+
+def test_no_imports_go_round():
+    imports = {name: set(imported_modules(path)) for name, path in MODULES.items()}
+    while imports:
+        free = {name for name, others in imports.items() if not others & imports.keys()}
+        assert free, f"these import each other: {sorted(imports)}"
+        imports = {name: others for name, others in imports.items() if name not in free}
+
+
+def test_questions_of_the_benchmarks_do_not_import_each_other():
+    for path in (ROOT / "benchmarks" / "questions").glob("*.py"):
+        assert "benchmarks.questions" not in path.read_text(), path.name
+
+
+def test_a_module_is_one_idea():
+    lines = sorted(len(path.read_text().splitlines()) for path in MODULES.values())
+    assert lines[-1] <= 300 and lines[len(lines) // 2] <= 150
+
+
+def test_no_public_name_shadows_a_module():
+    """Neither ``jaxlinear.sgd``, a function, nor a module of that name in its place."""
+    import types
+
+    import jaxlinear as jl
+
+    for parent in (jl, jl.data, jl.inference):
+        for name in parent.__all__:
+            value = getattr(parent, name)
+            if not isinstance(value, types.ModuleType):
+                assert importlib.util.find_spec(f"{parent.__name__}.{name}") is None, name
+
+
+PUBLIC = [
+    *("data", "gram", "inference", "information", "losses", "metrics", "model_file"),
+    *("penalties", "plots", "resample", "sharding", "train"),
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_shows_what_is_public_in_it(name):
+    """All that it defines without an underscore, but for the names of types in signatures."""
+    import jaxlinear as jl
+
+    module = getattr(jl, name)
+    assert all(getattr(module, public).__doc__ for public in module.__all__)
+    defined = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and callable(value)
+        and getattr(value, "__module__", None) == module.__name__
+    }
+    assert defined <= set(module.__all__), defined - set(module.__all__)
 
 
 def test_the_top_level_holds_what_the_design_says():

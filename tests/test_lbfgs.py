@@ -4,8 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlinear import conjugate_gradients, costs, curvature, lbfgs
-from jaxlinear.losses import squared_error
+from jaxlinear.convex import conjugate_gradients, costs, lbfgs
+from jaxlinear.convex.preconditioners import choice
+from jaxlinear.convex.preconditioners.cholesky import cholesky
+from jaxlinear.convex.preconditioners.delayed import gram_after
+from jaxlinear.convex.preconditioners.diagonal import Sizes, diagonal
+from jaxlinear.convex.preconditioners.eigenbasis import eigenbasis
+from jaxlinear.convex.preconditioners.mean_curvature import mean_curvature
+from jaxlinear.convex.problem import Problem
+from jaxlinear.model.losses import squared_error
 
 
 def recursion(steps, g):
@@ -95,11 +102,16 @@ def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64
     ],
 )
 def test_the_form_is_chosen_by_what_it_costs(shape, form):
-    chosen = curvature.choose(*shape)
-    names = {getattr(curvature, name): name for name in ("exact", "mean", "shared", "diagonal")}
+    chosen = choice.choose(*shape)
+    names = {
+        cholesky: "exact",
+        mean_curvature: "mean",
+        eigenbasis: "shared",
+        diagonal: "diagonal",
+    }
     name = names.get(chosen, "gram" if chosen.grow else "sampled")
     assert name == form
-    assert curvature.choose(*shape) == chosen, "a program is compiled for each"
+    assert choice.choose(*shape) == chosen, "a program is compiled for each"
 
 
 def test_costs_grow_with_the_work():
@@ -117,7 +129,7 @@ def test_costs_grow_with_the_work():
 def test_the_gram_matrix_of_rows_says_what_that_of_columns_says(outputs, x64):
     rng = np.random.default_rng(0)
     share = rng.dirichlet(np.ones(12))
-    problem = curvature.Problem(
+    problem = Problem(
         jnp.asarray(rng.normal(size=(12, 40))),
         jnp.asarray(rng.normal(size=(12, outputs))),
         jnp.asarray(share),
@@ -126,11 +138,11 @@ def test_the_gram_matrix_of_rows_says_what_that_of_columns_says(outputs, x64):
     g = jnp.asarray(rng.normal(size=(outputs, 40)))
     made = [
         form.grow(problem, squared_error, problem.y)
-        for form in (curvature.gram_after(9), curvature.gram_after(9, by_rows=True))
+        for form in (gram_after(9), gram_after(9, by_rows=True))
     ]
-    built = curvature.diagonal.build(None, problem, squared_error, problem.y)
-    built = curvature._Sizes(jnp.ones((outputs, 1)), built)
-    apply = curvature.gram_after(9).apply
+    built = diagonal.build(None, problem, squared_error, problem.y)
+    built = Sizes(jnp.ones((outputs, 1)), built)
+    apply = gram_after(9).apply
     of_columns, of_rows = (apply(problem, each, built, g) for each in made)
     np.testing.assert_allclose(of_rows, of_columns, rtol=1e-9)
     x = np.asarray(problem.x)

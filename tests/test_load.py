@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import pytest
+from cases import full_but
 
 LIMIT = 300  # seconds; some take 10
 
@@ -87,12 +88,7 @@ def load(name, models=8_000, limit=LIMIT):
     )
 
 
-# Ridge by another door, and the solver of logistic with another loss.
-ALIKE = {"ridge_path", "gram", "poisson", "huber"}
-NAMES = [pytest.param(n, marks=pytest.mark.full) if n in ALIKE else n for n in FITS]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full_but(FITS, "logistic"))
 def test_thousands_of_fits_in_one_program(name):
     ended = load(name)
     assert ended.stdout.strip() == "done", ended.stderr[-2000:]

@@ -139,6 +139,13 @@ def test_target_kinds_are_seen_through_partial():
     assert losses.target_of(lambda o, y: o - y) == "real"
 
 
+def test_a_loss_with_an_option_bound_is_no_likelihood():
+    cross_entropy = losses.softmax_cross_entropy
+    assert losses.family_of(functools.partial(cross_entropy)) is losses.family_of(cross_entropy)
+    assert losses.family_of(functools.partial(cross_entropy, label_smoothing=0.1)) is None
+    assert losses.family_of(functools.partial(losses.huber, delta=2.0)) is None
+
+
 def test_softmax_gradient_is_softmax_minus_one_hot():
     """d2l 4.1: the derivative in the logits is the error of the probabilities."""
     o = np.array([0.5, -1.0, 2.0])

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from jaxlinear import model_file
 from jaxlinear.__main__ import main, parser
-from jaxlinear.commands.task import gather
+from jaxlinear.cli import model_file
+from jaxlinear.cli.task import gather
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(150, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1000.0, 5.0]
@@ -253,7 +253,7 @@ def test_the_exact_solution_is_the_limit_of_sgd(tmp_path, capsys, units):
 
 
 def test_weights_are_drawn_in_standard_units_by_both_solvers(tmp_path, capsys, monkeypatch):
-    from jaxlinear import plots
+    from jaxlinear.cli import plots
 
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, path: None)
@@ -521,9 +521,9 @@ def test_wrong_input_is_one_line_and_an_exit_code(
 
 
 def test_fashion_mnist_without_a_network(tmp_path, capsys, monkeypatch):
-    from jaxlinear.data import fashion_mnist_download
+    from jaxlinear.data.fashion import download
 
-    monkeypatch.setattr(fashion_mnist_download, "URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(download, "URL", "http://127.0.0.1:9/")
     monkeypatch.chdir(tmp_path)
     code, _, err = run(capsys, "train", "--dataset", "fashion_mnist", "--directory", tmp_path / "d")
     assert code == 1 and "fashion_mnist_sample" in err.strip().splitlines()[-1]

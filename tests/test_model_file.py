@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from jaxlinear import model_file
+from jaxlinear.cli import model_file
 
 
 @pytest.mark.parametrize("outputs", [None, 3])

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 import jaxlinear as jl
-from jaxlinear import plots
+from jaxlinear.cli import plots
 
 NAMES = ("cat", "dog", "bird")
 Y = np.array([0, 1, 2, 2, 1, 0, 2], np.int32)
@@ -80,11 +80,11 @@ def test_nothing_global_is_touched(monkeypatch, tmp_path):
 
 
 def test_without_matplotlib_the_message_names_the_extra(monkeypatch):
-    monkeypatch.delitem(sys.modules, "jaxlinear.plots")
+    monkeypatch.delitem(sys.modules, "jaxlinear.cli.plots")
     for module in ("matplotlib", "matplotlib.colors"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r'pip install "jaxlinear\[plots\]"'):
-        importlib.import_module("jaxlinear.plots")
+        importlib.import_module("jaxlinear.cli.plots")
 
 
 # ------------------------------------------------------------------ learning curves

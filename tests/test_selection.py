@@ -5,10 +5,10 @@ import re
 import jax
 import numpy as np
 import pytest
-from test_convex import problem, status
+from convex_cases import problem, status
 
 import jaxlinear as jl
-from jaxlinear import selection
+from jaxlinear.convex import cross_validation
 
 Status = jl.Status
 softmax, logistic = jl.losses.softmax_cross_entropy, jl.losses.logistic
@@ -210,9 +210,9 @@ FOLDED = {
 
 
 @pytest.mark.parametrize("name", FOLDED)
-@pytest.mark.parametrize("at_once", [0, selection._AT_ONCE])
+@pytest.mark.parametrize("at_once", [0, cross_validation._AT_ONCE])
 def test_folds_choose_what_a_loop_would(name, at_once, x64, monkeypatch):
-    monkeypatch.setattr(selection, "_AT_ONCE", at_once)
+    monkeypatch.setattr(cross_validation, "_AT_ONCE", at_once)
     jax.clear_caches()
     (loss, error), (x, y, weight) = FOLDED[name], problem(name, n=61)
     folds = np.array(jl.resample.k_fold(jax.random.key(0), 61, 3), float)

@@ -11,7 +11,7 @@ import pytest
 from cases import LOSSES
 
 import jaxlinear as jl
-from jaxlinear.data.batching import permutation
+from jaxlinear.rows.order import permutation
 from jaxlinear.types import Status
 
 SOFTMAX = jl.losses.softmax_cross_entropy

@@ -12,7 +12,7 @@ import pytest
 import jaxlinear as jl
 from jaxlinear.types import Status
 
-module = sys.modules["jaxlinear.sweep"]  # jl.sweep is the function
+module = sys.modules["jaxlinear.many.sweep"]  # jl.sweep is the function
 
 N, D, K, MODELS, SIZE = 96, 5, 3, 6, 32
 rng = np.random.default_rng(0)

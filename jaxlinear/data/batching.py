@@ -1,131 +1,17 @@
-"""Minibatches in a fresh order: a permutation that costs nothing, and an iterator over it."""
+"""Minibatches for loops in Python."""
 
-import functools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, UInt32
+from jaxtyping import PRNGKeyArray
 
-from jaxlinear import _checks
-from jaxlinear.types import Batch, Rows
+from jaxlinear import checks
+from jaxlinear.rows import blocks
+from jaxlinear.rows.order import epoch_order
+from jaxlinear.types import Batch
 
-
-@functools.partial(jax.jit, static_argnames="n")
-def permutation(key: PRNGKeyArray, n: int) -> Int[Array, " n"]:
-    """A random permutation of 0 … n-1, as ``jax.random.permutation``, and about 50 times quicker.
-
-    Sorting random bits takes longer than an epoch's arithmetic. This encrypts the positions with
-    a keyed bijection: a Feistel network on ⌈log2 n⌉ bits, applied again to what falls outside
-    (cycle walking), as in Black and Rogaway, "Ciphers with arbitrary finite domains", 2002.
-    """
-    bits = max(2, (n - 1).bit_length())
-    pairs = max(3, 48 // bits)  # short blocks mix less in a round
-    keys = _round_keys(key, 2 * pairs)
-
-    def walk(position):
-        return jnp.where(position < n, position, _feistel(position, keys, bits))
-
-    positions = _feistel(jnp.arange(n, dtype=jnp.uint32), keys, bits)
-    return jax.lax.while_loop(lambda p: jnp.any(p >= n), walk, positions).astype(jnp.int32)
-
-
-def _feistel(value: UInt32[Array, " n"], keys: UInt32[Array, " rounds"], bits: int):
-    """A bijection on ``bits`` bits: each half in turn ← half ⊕ hash(other half, key)."""
-    low, high = bits // 2, bits - bits // 2  # the widths, which every round swaps
-    left, right = value >> low, value & ((1 << low) - 1)
-    for even, odd in keys.reshape(-1, 2):
-        left = (left ^ hashed(right ^ even)) & ((1 << high) - 1)
-        right = (right ^ hashed(left ^ odd)) & ((1 << low) - 1)
-    return (left << low) | right
-
-
-def _round_keys(key: PRNGKeyArray, rounds: int) -> UInt32[Array, " rounds"]:
-    """One word for every round, from all words of the key."""
-    words = jnp.arange(1, rounds + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
-    for word in jax.random.key_data(key):
-        words = hashed(words ^ word)
-    return words
-
-
-def hashed(h: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """Mix 32 bits so that each depends on all (lowbias32 of Wellons' hash prospector)."""
-    h = (h ^ (h >> 16)) * jnp.uint32(0x7FEB352D)
-    h = (h ^ (h >> 15)) * jnp.uint32(0x846CA68B)
-    return h ^ (h >> 16)
-
-
-def epoch_order(
-    key: PRNGKeyArray, n: int, size: int, *, drop_last: bool = False, shards: int = 1
-) -> Int[Array, " n"] | Int[Array, "shards rows"]:
-    """The order of one epoch, without the last ragged minibatch where that is dropped.
-
-    With several shards each has an order of its own rows, from 0, and an equal part of every
-    minibatch.
-    """
-    n, size = n // shards, size // shards
-    keep = n - n % size if drop_last else n
-    if shards == 1:
-        return permutation(key, n)[:keep]
-    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(shards))
-    return jax.vmap(lambda key: permutation(key, n))(keys)[:, :keep]
-
-
-def in_batches(order: Int[Array, "*shards rows"], size: int):
-    """The order as (batches, size), or (batches, shards, size / shards), and its ragged rest."""
-    *shards, rows = order.shape
-    part = size // math.prod(shards)
-    ragged = rows % part
-    full = order[..., : rows - ragged].reshape(*shards, -1, part)
-    return jnp.moveaxis(full, -2, 0), order[..., rows - ragged :]
-
-
-def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
-    """The minibatch ``batch[index]``; the indices of a permutation are in bounds.
-
-    With indices (shards, size) each row of them counts from the first row of its shard: no
-    device reads what lies on another.
-    """
-
-    def of(rows, index):
-        return rows.at[index].get(mode="promise_in_bounds")
-
-    def of_shards(rows):
-        split = rows.reshape(len(index), -1, *rows.shape[1:])
-        return jax.vmap(of)(split, index).reshape(-1, *rows.shape[1:])
-
-    return of_rows(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
-
-
-def of_rows(function: Callable, batch: Rows) -> Rows:
-    """The batch with ``function`` of all that has a row for every example, and of nothing else."""
-    rows = {name: getattr(batch, name) for name in Batch._fields}
-    return batch._replace(**jax.tree.map(function, rows))
-
-
-def fold(start: Callable, visit: Callable, batch: Rows, size: int):
-    """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
-
-    What is made of a block is no larger than a block; the last one may be smaller.
-    """
-    n = len(batch.x)
-
-    def block(first, size=size):
-        return of_rows(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
-
-    if n <= size:
-        return start(batch)
-    carry, _ = jax.lax.scan(
-        lambda carry, number: (visit(carry, block(number * size)), None),
-        start(block(0)),
-        jnp.arange(1, n // size),
-    )
-    ragged = n % size
-    return visit(carry, block(n - ragged, ragged)) if ragged else carry
-
-
-_take = jax.jit(take)
+_take = jax.jit(blocks.take)
 
 
 def batches(
@@ -142,8 +28,8 @@ def batches(
     >>> [len(part.x) for part in batches(jax.random.key(0), batch, 4)]
     [4, 4, 2]
     """
-    batch = jax.tree.map(jnp.asarray, _checks.stored(batch))
+    batch = jax.tree.map(jnp.asarray, checks.stored(batch))
     n = len(batch.x)
-    size = min(_checks.count(size, "size"), n)
+    size = min(checks.count(size, "size"), n)
     order = epoch_order(key, n, size, drop_last=drop_last)
     return (_take(batch, order[i : i + size]) for i in range(0, len(order), size))

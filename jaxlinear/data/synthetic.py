@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxlinear import _checks
-from jaxlinear.models import affine
+from jaxlinear import checks
+from jaxlinear.model.affine import affine
 from jaxlinear.types import Batch, Linear
 
 
@@ -20,13 +20,13 @@ def synthetic_regression(key: PRNGKeyArray, n: int, w, b, noise: float = 0.01) -
     >>> batch.x.shape, batch.y.shape
     ((1000, 2), (1000,))
     """
-    w = jnp.asarray(_checks.numeric(w, "w"), jnp.result_type(float))
-    b = jnp.asarray(_checks.numeric(b, "b"), w.dtype)
+    w = jnp.asarray(checks.numeric(w, "w"), jnp.result_type(float))
+    b = jnp.asarray(checks.numeric(b, "b"), w.dtype)
     if w.ndim not in (1, 2) or b.shape != w.shape[:-1]:
         raise ValueError(
             f"w has shape {w.shape} and b {b.shape}; expected (d,) with (), or (k, d) with (k,)."
         )
-    _checks.count(n, "n")
+    checks.count(n, "n")
     x_key, noise_key = jax.random.split(key)
     x = jax.random.normal(x_key, (n, w.shape[-1]), w.dtype)
     clean = jax.vmap(affine, (None, 0))(Linear(w, b), x)
@@ -42,7 +42,7 @@ def synthetic_classification(
     classifier is linear and the classes overlap. ``sklearn.datasets.make_blobs``.
     """
     for value, name in ((n, "n"), (features, "features"), (classes, "classes")):
-        _checks.count(value, name)
+        checks.count(value, name)
     centre_key, label_key, x_key = jax.random.split(key, 3)
     centres = jax.random.normal(centre_key, (classes, features))
     centres = separation * centres / jnp.linalg.norm(centres, axis=1, keepdims=True)

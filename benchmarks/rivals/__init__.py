@@ -1,0 +1,1 @@
+"""What jaxlinear is compared with, by library and by problem."""

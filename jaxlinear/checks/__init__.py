@@ -1,0 +1,58 @@
+"""Input that is refused by name before anything is traced: got, expected, what to do.
+
+Shapes and dtypes are always known and always checked. Values (NaN, inf, labels out of range,
+negative weights) are checked where they are concrete; under ``jit`` or ``vmap`` the same test
+becomes the flag ``sound``, which a solver turns into ``Status.NONFINITE_INPUT``.
+"""
+
+from jaxlinear.checks.arguments import (
+    TARGETS,
+    features,
+    like,
+    offset,
+    parameters,
+    same_shape,
+    stored,
+    targets,
+    weights,
+)
+from jaxlinear.checks.arrays import is_traced, numeric, read
+from jaxlinear.checks.batch import examples
+from jaxlinear.checks.folds import (
+    folds_as_weights,
+    names_and_numbers,
+    number_of_folds,
+    rows_as_mask,
+    without_each,
+)
+from jaxlinear.checks.missing import examples_with_missing
+from jaxlinear.checks.scalars import count, number, numbers
+from jaxlinear.checks.values import finite, finite_where_present, is_distribution
+
+__all__ = [
+    "TARGETS",
+    "count",
+    "examples",
+    "examples_with_missing",
+    "features",
+    "finite",
+    "finite_where_present",
+    "folds_as_weights",
+    "is_distribution",
+    "is_traced",
+    "like",
+    "names_and_numbers",
+    "number",
+    "number_of_folds",
+    "numbers",
+    "numeric",
+    "offset",
+    "parameters",
+    "read",
+    "rows_as_mask",
+    "same_shape",
+    "stored",
+    "targets",
+    "weights",
+    "without_each",
+]

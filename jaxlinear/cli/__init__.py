@@ -1,0 +1,1 @@
+"""The command line, the model file and the pictures."""

@@ -1,0 +1,217 @@
+"""What to train on: a data set by name or a person's own file, and the loss that fits it."""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxlinear as jl
+from jaxlinear.data.files import Table, load
+from jaxlinear.data.single_precision import single
+from jaxlinear.model import losses, metrics
+from jaxlinear.model.declaration import is_kinked, target_of
+
+LOSSES = {
+    loss.__name__: loss
+    for loss in (
+        losses.squared_error,
+        losses.softmax_cross_entropy,
+        losses.logistic,
+        losses.poisson,
+        losses.gamma,
+        losses.huber,
+        losses.absolute,
+        losses.quantile,
+        losses.hinge,
+        losses.squared_hinge,
+    )
+}
+NAMED = ("sample", "fashion_mnist")
+_CLASSES_AT_MOST = 20  # whole numbers with more values are not taken for classes unasked
+
+
+class Task(NamedTuple):
+    """What to train on, with test examples or None, what things are called, and the loss."""
+
+    title: str
+    train: jl.Batch
+    test: jl.Batch | None
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+    target: str
+    loss: str
+    images: bool
+
+
+def gather(options) -> Task:
+    """The task that the options describe; raises ValueError where they do not fit each other."""
+    if options.dataset in NAMED:
+        return _named(options)
+    # In standard units float32 holds what it would not hold as it stands in the file.
+    dtype = np.float32 if options.no_standardize else np.float64
+    table = load(options.dataset, options.target, dtype=dtype)
+    loss = options.loss or _default_loss(table)
+    _require_solver_of(loss, options.solver)
+    if is_classifier(loss):
+        table = _count_classes(table, loss)
+    elif table.names:
+        raise ValueError(f"--loss {loss} needs numbers; the target holds {table.names[:5]}.")
+    else:
+        table = _numbers(table)
+    train, test = table.batch, table.test
+    if test is None:
+        train, test = _split(train, options.test_fraction, options.seed)
+    target = options.target if table.features else "y"
+    title = Path(options.dataset).name
+    return Task(title, train, test, table.names, table.features, target, loss, False)
+
+
+def fashion_mnist(name: str, directory: str | None) -> jl.Dataset:
+    """The data set that goes by one of the ``NAMED``."""
+    return jl.data.fashion_mnist_sample() if name == "sample" else jl.data.fashion_mnist(directory)
+
+
+def is_classifier(loss: str) -> bool:
+    """Whether the targets of a loss are classes."""
+    return target_of(LOSSES[loss]) in ("labels", "probabilities") or has_signs(loss)
+
+
+def has_signs(loss: str) -> bool:
+    """Whether the targets of a loss are −1 and 1, and its outputs distances to a border."""
+    return target_of(LOSSES[loss]) == "signs"
+
+
+def is_independent(loss: str) -> bool:
+    """Whether every output of a loss decides on its own: several labels may hold at once."""
+    return is_classifier(loss) and loss != "softmax_cross_entropy"
+
+
+def has_log_mean(loss: str) -> bool:
+    """Whether the outputs of a loss are the logarithm of what is predicted."""
+    return target_of(LOSSES[loss]) in ("counts", "positive")
+
+
+def metrics_of(loss: str) -> dict:
+    """What to measure beside the loss."""
+    if has_signs(loss):
+        return {"accuracy": lambda o, y, weight=None: _accuracy_of_labels(o, y > 0, weight)}
+    if is_independent(loss):
+        return {"accuracy": _accuracy_of_labels}
+    if is_classifier(loss):
+        return {"accuracy": metrics.accuracy}
+    return {} if has_log_mean(loss) else {"r2": metrics.r2}
+
+
+_accuracy_of_labels = functools.partial(metrics.accuracy, independent=True)
+
+
+def _named(options) -> Task:
+    loss = options.loss or "softmax_cross_entropy"
+    _require_solver_of(loss, options.solver)
+    if loss != "softmax_cross_entropy":
+        raise ValueError(f"--loss {loss} does not fit ten classes; use softmax_cross_entropy.")
+    if options.target is not None:
+        raise ValueError(f"--target {options.target} is for files; {options.dataset} has labels.")
+    dataset = fashion_mnist(options.dataset, options.directory)
+    title = "Fashion-MNIST" + ", the embedded sample" * (options.dataset == "sample")
+    return Task(title, *dataset, (), "label", loss, True)
+
+
+def _require_solver_of(loss: str, solver: str) -> None:
+    kinked = is_kinked(LOSSES[loss])
+    if solver == "exact" and loss != "squared_error":
+        raise ValueError(
+            "--solver exact solves least squares, --loss squared_error; "
+            f"--loss {loss} needs --solver {'sgd' if kinked else 'newton or sgd'}."
+        )
+    if solver == "newton" and kinked:
+        raise ValueError(f"--loss {loss} has kinks, and needs --solver sgd.")
+
+
+def _default_loss(table: Table) -> str:
+    """Classes or numbers, where that is plain; raises ValueError that asks for --loss elsewhere.
+
+    Words are classes where they repeat: at most half as many as rows. Whole numbers are classes
+    where they are two, or count 0 … k-1 or 1 … k up to 20 with three rows or more for each, on
+    average. Fractions are numbers, and so are whole numbers that do not count and are more than
+    20, or more than half as many as rows.
+    """
+    y = table.batch.y
+    values, n = np.unique(y), len(y)
+    k = len(values)
+    repeat = 2 * k <= n
+    if table.names:
+        if not repeat:
+            raise ValueError(
+                f"the target holds {k} words in {n} rows, {table.names[:5]}, too many for classes; "
+                "name another --target, or say --loss softmax_cross_entropy."
+            )
+        return "softmax_cross_entropy"
+    if y.ndim == 2:
+        classes, numbers = False, not np.isin(values, (0, 1)).all()
+    else:
+        whole = (values == np.round(values)).all()
+        counts = k > 1 and values[0] in (0, 1) and (np.diff(values) == 1).all()
+        often = counts and k <= _CLASSES_AT_MOST and 3 * k <= n
+        classes = whole and repeat and (k == 2 or often)
+        numbers = not whole or (not counts and not (repeat and k <= _CLASSES_AT_MOST))
+    if not classes and not numbers:
+        found = "0 and 1 in several columns" if y.ndim == 2 else f"{k} whole numbers in {n} rows"
+        raise ValueError(
+            f"the target holds {found}, which may be classes or numbers; say which: --loss "
+            "softmax_cross_entropy for classes, --loss squared_error for numbers, --loss logistic "
+            "for labels that do not exclude each other, --loss poisson for counts."
+        )
+    return "softmax_cross_entropy" if classes else "squared_error"
+
+
+def _numbers(table: Table) -> Table:
+    """Numbers as JAX has them, or ValueError where it cannot tell those to train on apart."""
+    dtype = jnp.result_type(float)
+
+    def convert(batch):
+        return batch and batch._replace(y=batch.y.astype(dtype))
+
+    if dtype == np.float32:
+        for column in table.batch.y.astype(np.float64).reshape(len(table.batch.y), -1).T:
+            single(column, "the target")
+    return table._replace(batch=convert(table.batch), test=convert(table.test))
+
+
+def _count_classes(table: Table, loss: str) -> Table:
+    """Labels 0 … k-1, or signs, whatever whole numbers or words the file has for its classes."""
+    y = table.batch.y
+    if y.ndim == 2 or (y != np.round(y)).any():
+        return table
+    values = np.arange(len(table.names)) if table.names else np.unique(y)
+    names = table.names or tuple(f"{value:.0f}" for value in values)
+    if len(names) < 2 or (len(names) > 2 and loss != "softmax_cross_entropy"):
+        raise ValueError(f"--loss {loss} does not fit {len(names)} classes, {names[:5]}.")
+
+    def encode(batch):
+        if batch is None:
+            return None
+        unknown = batch.y[~np.isin(batch.y, values)]
+        if unknown.size:
+            raise ValueError(f"y_test holds {unknown[0]}; expected the classes of y, {names[:5]}.")
+        label = np.searchsorted(values, batch.y)
+        return batch._replace(y=2 * label - 1 if has_signs(loss) else label)
+
+    return table._replace(batch=encode(table.batch), test=encode(table.test), names=names)
+
+
+def _split(batch: jl.Batch, fraction: float, seed: int) -> tuple[jl.Batch, jl.Batch | None]:
+    """Rows to train on and rows to test on, at random; no test where that would be no row."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"--test-fraction is {fraction}; expected a number in [0, 1).")
+    n = len(batch.x)
+    held_out = round(fraction * n)
+    if held_out in (0, n):
+        return batch, None
+    order = np.random.default_rng(seed).permutation(n)
+    parts = order[held_out:], order[:held_out]
+    train, test = (jax.tree.map(lambda a, rows=rows: a[rows], batch) for rows in parts)
+    return train, test

@@ -1,0 +1,207 @@
+"""Columns of x centred and scaled, so that neither their units nor their offsets matter.
+
+A solver sees θ, the parameters of the scaled columns; ``scaled`` and ``unscaled`` go between them
+and those of the columns as they came, exactly.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxlinear.convex import row_space
+from jaxlinear.convex.problem import Problem
+from jaxlinear.convex.row_space import RowSpace
+from jaxlinear.linalg.products import matmul
+from jaxlinear.loops import stored
+from jaxlinear.rows.absent import blank, ones_or, relative
+from jaxlinear.rows.blocks import fold
+from jaxlinear.rows.means import away_from, floating_dtype, guess_of_mean
+from jaxlinear.types import Batch, Linear
+
+_LARGE = 2**16  # numbers, for which it matters how a product reads them
+
+
+class Units(NamedTuple):
+    """The center and scale of every column; with an intercept θ = (w · scale, b + w · center).
+
+    Where there is a ``space``, w and the columns are those of its rows.
+    """
+
+    center: Float[Array, " d"]
+    scale: Float[Array, " d"]
+    space: RowSpace | None = None
+
+
+class Standardised(NamedTuple):
+    """Columns of mean 0 and variance 1, with one of ones at the end: what all penalties share.
+
+    ``mean`` are the shares of the examples by the mean of the weights of all models that share x.
+    Of what one model has: ``broken`` are rows that hold no number and were blanked, ``constant``
+    columns that do not vary in its rows, as the intercept does not.
+    """
+
+    x: Float[Array, "n p"]
+    units: Units
+    mean: Float[Array, " n"]
+    broken: Bool[Array, " n"]
+    constant: Bool[Array, " d"]
+
+
+def standardised(batch: Batch, l2, intercept: bool, in_rows: bool = False) -> Standardised:
+    """The columns of a batch, or with ``in_rows`` of its row space, for penalties up to ``l2``.
+
+    Models that share x share its columns, also where they differ in weights or l2: then these are
+    standardised by the mean of the weights, which is as good a start.
+    """
+    if in_rows:
+        space = row_space.of(batch.x, batch.weight, intercept)
+        made = standardised(batch._replace(x=space.rows), l2, intercept)
+        return made._replace(units=made.units._replace(space=space))
+    root = jnp.sqrt(jnp.max(l2))
+    return Standardised(*_columns(intercept)(batch.x, relative(batch.weight), root))
+
+
+def _columns(intercept: bool) -> Callable:
+    """Make ``(x, weight, root) -> Standardised``, as a tuple; ``vmap`` copies no columns.
+
+    ``root`` is the largest √l2.
+    """
+
+    def one(x, weight, root):
+        x = blank(weight, x)
+        batch = Batch(x, x[:, 0], weight)
+        center, scale, _ = _center_and_scale(batch, intercept)
+        scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
+
+        def make(batch, center, scale):
+            made = away_from(batch, "x", center) / scale[None]
+            return jnp.pad(made, ((0, 0), (0, intercept)), constant_values=1)
+
+        large = x.size > _LARGE
+        made = stored(make, batch, center, scale) if large else make(batch, center, scale)
+        share = ones_or(weight, len(made), made.dtype)
+        none = (jnp.zeros(length, bool) for length in x.shape)
+        return made, Units(center, scale), share / jnp.sum(share), *none
+
+    columns = jax.custom_batching.custom_vmap(one)
+
+    @columns.def_vmap
+    def of_all(models, batched, x, weight, root):
+        of_x, of_weight, of_root = batched
+        if of_x:
+            axes = tuple(0 if own else None for own in (of_x, of_weight, of_root))
+            made = jax.vmap(one, axes)(x, weight, root)
+            return made, jax.tree.map(lambda _: True, made)
+        broken = ~jnp.isfinite(x).all(axis=1)
+        present = weight != 0 if of_weight else None
+        if of_weight:
+            weight = jnp.where(jnp.isfinite(weight) & (weight > 0), weight, 0)
+            total = jnp.sum(weight, axis=1, keepdims=True)
+            weight = jnp.mean(weight / jnp.where(total == 0, 1, total), axis=0)
+        weight = jnp.where(broken, 0, ones_or(weight, len(x), floating_dtype(x)))
+        made, units, share, _, constant = columns(x, weight, jnp.max(root))
+        if of_weight:
+            constant = jax.vmap(lambda rows: _do_not_vary(made[:, : x.shape[1]], rows))(present)
+        made = made, units, share, broken, constant
+        return made, (*jax.tree.map(lambda _: False, made[:4]), bool(of_weight))
+
+    return columns
+
+
+def _center_and_scale(batch: Batch, intercept: bool) -> Units:
+    """The mean and the standard deviation of every column; 1 for one that does not vary.
+
+    Without intercept 0 and the root of the mean square. Nothing of the size of x is written.
+    """
+    x, _, weight = batch
+    guess = jnp.zeros(x.shape[1], floating_dtype(x))
+    if intercept:
+        guess = guess_of_mean(batch, "x")  # or the mean of large numbers is all rounding
+    ends = batch._replace(x=jnp.stack([jnp.max(x, axis=0), jnp.min(x, axis=0)]))
+    largest = jnp.max(jnp.abs(away_from(ends, "x", guess)), axis=0)
+    largest = jnp.where(largest == 0, 1, largest)  # whose square may overflow, or be 0
+
+    share = None if weight is None else weight.astype(guess.dtype) / jnp.sum(weight)
+
+    def means(block):
+        away = away_from(block, "x", guess) / largest[None]
+        return tuple(_part_of_mean(rows, block.weight, len(x)) for rows in (away, away**2))
+
+    def add(total, block):
+        return jax.tree.map(jnp.add, total, means(block))
+
+    blocks = batch._replace(weight=share)
+    shift, square = fold(means, add, blocks, _rows_in_cache(x.shape[1]))
+    shift = shift if intercept else jnp.zeros_like(shift)
+    least = jnp.finfo(square.dtype).eps * square
+    spread = jnp.maximum(square - jnp.square(shift), least)
+    root = jnp.sqrt(jnp.where(spread == 0, 1, spread))
+    return Units(guess + largest * shift, largest * root)
+
+
+def _part_of_mean(rows: Float[Array, "m d"], share, n: int) -> Float[Array, " d"]:
+    """What some rows add to the mean of n, by their shares or equally."""
+    return jnp.sum(rows, axis=0) / n if share is None else matmul(share, rows)
+
+
+def _rows_in_cache(columns: int) -> int:
+    """The rows of a block that stays in the cache of a processor; an accelerator takes all."""
+    numbers = 2**19 if jax.default_backend() == "cpu" else 2**62
+    return max(numbers // columns, 1)
+
+
+def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bool[Array, " d"]:
+    largest = jnp.max(columns, axis=0, where=present[:, None], initial=-jnp.inf)
+    return largest == jnp.min(columns, axis=0, where=present[:, None], initial=jnp.inf)
+
+
+class Problems(NamedTuple):
+    """The problem of a model, and the ``common`` one of all models that share x."""
+
+    own: Problem
+    common: Problem
+
+
+def penalised(made: Standardised, batch: Batch, l2, intercept: bool, outputs: int) -> Problems:
+    """The problem of ``outputs`` outputs with a penalty."""
+    root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
+    penalty = jnp.square(root[:, None] / made.units.scale[None])
+    own = penalty
+    if intercept:
+        own = jnp.where(made.constant[None], 1, penalty)  # its weight is 0, with any penalty
+        penalty, own = (jnp.pad(each, ((0, 0), (0, 1))) for each in (penalty, own))
+    each = ones_or(relative(batch.weight), len(made.mean), made.mean.dtype)
+    share = jnp.where(made.broken & (each != 0), jnp.nan, each / jnp.sum(each))
+    y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
+    problems = Problem(made.x, y, share, own), Problem(made.x, batch.y, made.mean, penalty)
+    if batch.weight is not None:
+        problems = (problem._replace(present=problem.share != 0) for problem in problems)
+    return Problems(*problems)
+
+
+def rows(params: Linear) -> Linear:
+    """Parameters as w (k, d) and b (k,), with k = 1 where there is one output."""
+    return Linear(params.w.reshape(params.b.size, -1), params.b.reshape(-1))
+
+
+def unscaled(theta: Float[Array, "k p"], units: Units, intercept: bool) -> Linear:
+    """The parameters of the columns as they came: linear in θ."""
+    d = len(units.scale)
+    w = theta[:, :d] / units.scale[None]
+    b = theta[:, d] - matmul(w, units.center) if intercept else jnp.zeros_like(theta[:, 0])
+    return row_space.outside(Linear(w, b), units.space) if units.space else Linear(w, b)
+
+
+def scaled(params: Linear, units: Units, intercept: bool) -> Float[Array, "k p"]:
+    """The inverse of ``unscaled``; what b and w · center cancel is counted in float64."""
+    if units.space:
+        params = row_space.inside(params, units.space)
+    w = params.w * units.scale[None]
+    if not intercept:
+        return w
+    b = row_space.at_center(params, units.center)
+    return jnp.concatenate([w, b[:, None]], axis=1)

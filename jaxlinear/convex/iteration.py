@@ -1,0 +1,189 @@
+"""One step: the curvature where it is due, a direction, its length, and what is known then."""
+
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from jaxlinear.convex import conjugate_gradients, lbfgs, line_search
+from jaxlinear.convex.line_search import Ray
+from jaxlinear.convex.problem import (
+    Problem,
+    gradient_at,
+    hessian_product,
+    outputs_of,
+    without_shared,
+)
+from jaxlinear.convex.state import Method, State, bound_of, is_last, is_unfinished, scale_of
+from jaxlinear.linalg.products import matmul
+from jaxlinear.loops import when
+from jaxlinear.rows.absent import where_present
+
+
+def advance(setting: Method, prepared, problem: Problem, state: State, clock, ending) -> State:
+    """One step, of a model that is not done; and of one that waits for its last when ``ending``."""
+    form = setting.form
+    last = is_last(form, state, setting.tol)
+    active = is_unfinished(setting, state)
+    if form.memory:
+        active &= ending | ~last
+    newton = last | (form.memory == 0)
+
+    built, ahead = _rebuilt(setting, prepared, problem, state, clock, last)
+    precondition = functools.partial(form.apply, problem, prepared, built)
+    if form.products:
+        known = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
+        step = functools.partial(_newton_step, setting, problem, known)
+        ahead = when(active & newton, step, (state, ahead), ahead)
+    direction, blind = _direction(setting, problem, state.gradient, ahead)
+    change = outputs_of(problem, direction)
+    ray = _ray(problem, state, direction, change, blind)
+    found = line_search.search(setting.loss, problem, ray)
+
+    better = active & found.good
+    step = found.t * direction
+    theta = state.theta + step
+    gradient = gradient_at(problem, theta, found.values)
+    steps = lbfgs.with_step(
+        state.steps, step, gradient - state.gradient, better, clock,
+        precondition if form.rescaled else None,
+    )  # fmt: skip
+    following = lbfgs.inverse_hessian(steps, precondition, gradient)
+
+    eps = jnp.finfo(theta.dtype).eps
+    promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
+    # Near the end the value is all rounding, and the promise tells whether anything is gained:
+    # but not of a step that a kink has cut short.
+    no_gain = (found.rise >= 0) & (promise > state.gap / 4) & (found.t > 0.01)
+    # Where the curvature is less than its damping, steps are short and go on for ever.
+    noise = 32 * eps * state.size
+    no_gain |= (found.rise >= -noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
+    failed = active & (~found.good | no_gain)
+    weary = failed & ~newton  # of L-BFGS: the next step is Newton's
+    # Also of a step that was not taken, since there was nothing to gain.
+    t = jnp.where(found.good, found.t, 1)
+    moved = t * jnp.max(where_present(problem.present, jnp.abs(change)))
+    level = jnp.sqrt(eps) * state.size
+    clear = better & (
+        promise > jnp.stack([jnp.maximum(level, state.floor), jnp.sqrt(eps) * state.scale])
+    )
+
+    def choose(new, old):
+        return jnp.where(better, new, old)
+
+    scale = choose(scale_of(found.values, state.least, state.floor), state.scale)
+    left = choose(jnp.sum(following * gradient) / 2, state.left)
+    calm = newton & (jnp.maximum(promise, left / 10) <= setting.tol * scale)
+    short = moved <= 0.5
+    is_rounding = functools.partial(_is_rounding, problem)
+    short = when(calm & ~short, is_rounding, (state.outputs, moved), short)
+
+    return State(
+        theta=choose(theta, state.theta),
+        outputs=choose(state.outputs + found.t * change, state.outputs),
+        value=choose(found.values.value, state.value),
+        gradient=choose(gradient, state.gradient),
+        size=choose(found.values.size, state.size),
+        scale=scale,
+        least=state.least,
+        floor=state.floor,
+        ahead=choose(following, state.ahead),
+        steps=steps,
+        built=built,
+        number=state.number + active,
+        step=choose(step, state.step),
+        clear=jnp.where(clear[:, None, None], step[None], state.clear),
+        reach=jnp.where(clear, moved, state.reach),
+        gap=jnp.where(active, promise, state.gap),
+        left=jnp.where(weary, 0, left),
+        bound=choose(bound_of(problem, gradient, following), state.bound)
+        if form.memory
+        else state.bound,
+        moved=jnp.where(active, moved, state.moved),
+        short=jnp.where(active, short, state.short),
+        ratio=jnp.where(active, jnp.where(found.good, ratio, 1), state.ratio),
+        calm=jnp.where(active, jnp.where(calm, state.calm + 1, 0), state.calm),
+        stuck=state.stuck | (failed & newton),
+    )
+
+
+def _is_rounding(problem: Problem, operand):
+    """Outputs in the thousands, as of prices, are not resolved to ½ of a unit."""
+    outputs, moved = operand
+    rounding = 4 * jnp.sqrt(jnp.finfo(outputs.dtype).eps)
+    return moved <= rounding * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
+
+
+def _rebuilt(setting: Method, prepared, problem: Problem, state: State, clock, last):
+    """What the form is made of where it is due to be made anew, and H⁻¹ g by it."""
+    form = setting.form
+    if form.due is None:
+        return state.built, state.ahead
+
+    rebuild = functools.partial(_built, setting, prepared, problem)
+    due = form.due(clock, state.left / state.gap, last)
+    return when(due, rebuild, state, (state.built, state.ahead))
+
+
+def _built(setting: Method, prepared, problem: Problem, state: State):
+    """What the form is made of at the outputs of a state, and H⁻¹ g by it and the last steps."""
+    built = setting.form.build(prepared, problem, setting.loss, state.outputs)
+    precondition = functools.partial(setting.form.apply, problem, prepared, built)
+    return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
+
+
+def grown(setting: Method, prepared, problem: Problem, state: State):
+    """What was prepared, grown where the end is not near; and the state that fits to it."""
+    form = setting.form
+    if form.grow is None:
+        return prepared, state
+
+    def grow(operand):
+        problem, state = operand
+        prepared = form.grow(problem, setting.loss, state.outputs)
+        # What was learned of its size is of another preconditioner.
+        steps = state.steps._replace(size=jnp.ones_like(state.steps.size))
+        state = state._replace(steps=steps)
+        built, ahead = _built(setting, prepared, problem, state)
+        return prepared, state._replace(built=built, ahead=ahead)
+
+    return when(is_unfinished(setting, state), grow, (problem, state), (prepared, state))
+
+
+def _direction(setting: Method, problem: Problem, gradient, ahead):
+    """The direction of the step, of no more than 1e8, and whether it is a ``blind`` one.
+
+    Where the curvature of all losses has died away, H⁻¹ is no measure for a step. The search goes
+    beyond t = 1 where it has to. Where there is no curvature at all, as of Huber's loss where every
+    residual is large, or no number, the step is that of steepest descent: without a promise.
+    """
+    largest = jnp.max(jnp.abs(ahead))
+    blind = (largest == 0) & jnp.any(gradient)
+    direction = jnp.where(blind | ~jnp.isfinite(largest), -gradient, -ahead)
+    direction /= jnp.maximum(jnp.max(jnp.abs(direction)) / 1e8, 1)
+    if setting.classes:
+        direction = without_shared(problem, direction)
+    return direction, blind
+
+
+def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
+    """Where the search looks: inner products of the direction say what the penalty adds."""
+    penalised = problem.penalty * direction
+    along = jnp.stack([state.gradient, problem.penalty * state.theta, penalised / 2])
+    slope, first, second = matmul(along.reshape(3, -1), direction.reshape(-1))
+    size = jnp.where(blind, 0, state.size)
+    return Ray(state.outputs, change, state.value, first, second, slope, size)
+
+
+def _newton_step(setting: Method, problem: Problem, known: Callable, operand):
+    """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
+
+    But not better than leaves what ends the iteration; ``known`` is what is known of H⁻¹, and
+    ``ahead`` what that makes of the gradient.
+    """
+    state, ahead = operand
+    hessian = hessian_product(setting.loss, problem, state.outputs)
+    part = jnp.sum(ahead * state.gradient) / state.scale
+    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.25)
+    most = setting.form.products
+    return conjugate_gradients.solve(hessian, known, state.gradient, ahead, within, most)

@@ -1,0 +1,59 @@
+"""The form for a problem, by measured costs."""
+
+from jaxlinear.convex import costs
+from jaxlinear.convex.preconditioners.cholesky import cholesky
+from jaxlinear.convex.preconditioners.delayed import gram_after
+from jaxlinear.convex.preconditioners.diagonal import diagonal
+from jaxlinear.convex.preconditioners.eigenbasis import eigenbasis
+from jaxlinear.convex.preconditioners.form import Curvature
+from jaxlinear.convex.preconditioners.mean_curvature import mean_curvature
+from jaxlinear.convex.preconditioners.subsampled import (
+    COUPLED,
+    DIRECTIONS,
+    SAMPLE,
+    subsampled_after,
+)
+
+_COEFFICIENTS = 2000  # of an exact form, at most
+_SMALL = 100  # coefficients, of which all digits are wanted
+_PATIENCE = 12  # steps without a matrix, at least: most problems take no more than 20
+_QUICK = 2.5e-4  # seconds of a step, in which its small operations count as much as its products
+
+
+def choose(examples: int, outputs: int, columns: int, models: int, fits: int = 1) -> Curvature:
+    """The form for so many examples, outputs, columns, models that share x, and fits of each."""
+    pairs = outputs * (outputs + 1) // 2
+    coefficients = outputs * columns
+    step = costs.step(examples, columns, outputs * models)
+    gram = costs.gram(examples, columns)
+    newton = step + models * (pairs * gram + costs.cholesky(coefficients))
+    later = gram + costs.cholesky(columns)
+    # Six steps of Newton's end nearer to the optimum than L-BFGS, which is worth some time.
+    worth = 3 if coefficients <= _SMALL else 1
+    others = worth * min(30 * step, models * later + 12 * step)
+    if coefficients <= _COEFFICIENTS and 6 * newton <= others:
+        return cholesky
+    if models == 1 and outputs > 1 and step <= _QUICK and later <= 6 * step:
+        return mean_curvature
+    if models > 1 or fits > 1:
+        return eigenbasis if gram + costs.eigh(columns) <= 15 * fits * step else diagonal
+    room = max(examples * outputs**2, outputs * columns**2)  # numbers: of h, and of all blocks
+    if outputs > 1 and room <= 1e8 and step > 2e-3:
+        steps = max(_PATIENCE, round(_cost_of_sampled(outputs, columns) / step / 2))
+        if steps <= 30:
+            return subsampled_after(steps)
+    by_rows = examples < columns
+    short, long = sorted((examples, columns))
+    later = costs.gram(long, short) + costs.cholesky(short)
+    if by_rows:  # an inverse, and then two products with it in every step, of two passes over x
+        later += 3 * costs.cholesky(short) + _PATIENCE * 2 * step
+    steps = max(_PATIENCE, round(2 * later / step))
+    return gram_after(steps, by_rows=by_rows) if steps <= 400 else diagonal
+
+
+def _cost_of_sampled(outputs: int, columns: int) -> float:
+    """The seconds that the blocks take, and what couples them; an inverse takes four factors."""
+    pairs, directions = outputs * (outputs + 1) // 2, min(DIRECTIONS, columns)
+    block = costs.gram(max(SAMPLE, 4 * columns), columns) + 4 * costs.cholesky(columns)
+    coupling = pairs * costs.gram(COUPLED, directions) + 4 * costs.cholesky(outputs * directions)
+    return outputs * block + coupling

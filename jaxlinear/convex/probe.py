@@ -1,0 +1,84 @@
+"""The linear probe: the penalty chosen on held-out rows, for many labels at once."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlinear import checks
+from jaxlinear.choice import CrossValidation
+from jaxlinear.convex.fits import glm, glm_path
+from jaxlinear.convex.held_out import chosen, error_of, scores_of
+from jaxlinear.convex.static import MOST_STEPS
+from jaxlinear.endings import unless_blind
+from jaxlinear.model import losses
+from jaxlinear.model.declaration import target_of
+from jaxlinear.rows.absent import ones_or
+
+_INVERSE_PENALTIES = np.logspace(-6, 5, 45)
+
+
+def linear_probe(
+    x,
+    y,
+    held_out,
+    l2s=None,
+    *,
+    loss: Callable = losses.softmax_cross_entropy,
+    error: Callable | None = None,
+    outputs: int | None = None,
+    weight=None,
+    intercept: bool = True,
+    tol=None,
+    max_steps: int = MOST_STEPS,
+) -> CrossValidation:
+    """Choose l2 by the error on the held-out rows of a fit of the others, and fit all rows with it.
+
+    Args:
+      x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``; x are the features of a
+        frozen network, say.
+      held_out: the rows that choose: a mask (n,) of bool or of 0 and 1, or integers, the numbers
+        of the rows. What has n entries of 0 and 1 is a mask.
+      l2s: the candidates (m,). None is the usual 45 values of C, from 1e-6 to 1e5 by equal
+        factors: l2 = 1 / (C Σ w) over the rows that are fitted.
+      loss: softmax regression, or any loss that ``glm`` takes. Where it is ``separable``, as
+        ``losses.logistic`` is, each of the k outputs has its own l2: a probe for every concept.
+      error: ``error(o, y)`` of one example, less is better: ``losses.zero_one`` for classes and
+        labels, else ``loss``. Of equal errors the strongest penalty wins.
+
+    Returns:
+      ``CrossValidation(fit, l2, scores)``, scores (m, *k) the mean errors of the held-out rows:
+      NaN, and never chosen, where a fit has no optimum (l2 = 0 and classes that can be separated)
+      or did not reach it. Where no score is a number the strongest penalty is taken, with the
+      status of its fit of the fitted rows as ``fit.report.status``.
+
+    scikit-learn's ``LogisticRegression(C)`` in a loop (Kornblith et al., "Do better ImageNet
+    models transfer better?", 2019, A.3; Radford et al., 2021, A.3). Raises ValueError for rows
+    that are all or none, and for what ``glm`` refuses.
+
+    >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> probe = linear_probe(x, y, jnp.arange(100) >= 80, [1.0, 0.1, 0.01])
+    >>> print(probe.scores.shape, probe.l2.shape)
+    (3,) ()
+    """
+    (x, y, weight), shape, _ = checks.examples(
+        x, y, weight, target_of(loss), outputs=outputs, look=False
+    )
+    n = len(x)
+    outputs = shape[0] if shape else None  # also where all of a class are held out
+    held_out = checks.rows_as_mask(held_out, n)
+    total = ones_or(weight, n, jnp.result_type(float))
+    held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)
+    if not checks.is_traced(held) and not held.any():
+        raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
+    if l2s is None:
+        l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
+    options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+    path = glm_path(loss, x, y, l2s, weight=fitted, **options)
+    l2s = jnp.asarray(checks.numbers(l2s, "l2s", path.report.objective.dtype))
+    error = error_of(loss) if error is None else error
+    scores, ends = scores_of(error, path.report.status.ndim == 2, path, x, y, held)
+    (l2, start, why), blind = chosen(scores, l2s, (l2s, path.params, ends))
+    fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
+    return CrossValidation(unless_blind(fit, blind, why), l2, scores)

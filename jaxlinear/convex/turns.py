@@ -1,0 +1,118 @@
+"""Many models side by side: those that are done make room for others."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxlinear.convex import lbfgs
+from jaxlinear.convex.iteration import advance, grown
+from jaxlinear.convex.preconditioners.form import Curvature
+from jaxlinear.convex.problem import Problem
+from jaxlinear.convex.state import Method, State, is_last, is_unfinished, started
+
+_BLOCK = 32  # models that take steps together, at least
+
+
+def minimise_many(setting: Method, models: int, batched, problem: Problem, tol, theta, prepared):
+    """``minimise`` for the leaves with a leading axis, those that are ``batched``.
+
+    A block of models takes steps until some of them are done; then others take their places. The
+    steps that end the iteration take products with H, which all models wait for: they are taken
+    when no model needs another step.
+    """
+    of_problem, of_tol, of_theta, of_prepared = batched
+    if not of_theta:
+        theta = jnp.broadcast_to(theta, (models, *theta.shape))
+    if prepared is None:
+        shares_x = not (of_problem.x or of_problem.share)
+        prepared = _prepared_for_many(setting.form, problem, of_problem, shares_x)
+        of_prepared = jax.tree.map(lambda _: not shares_x, prepared)
+    of_given = of_problem, of_tol, of_prepared
+    axes = jax.tree.map(_axis, of_given)
+
+    def start(given, theta):
+        problem, tol, prepared = given
+        return started(setting._replace(tol=tol), prepared, problem, theta)
+
+    state = jax.vmap(start, (axes, 0))((problem, tol, prepared), theta)
+    if setting.form.grow is None:
+        state = _take_turns(setting, of_given, (problem, tol, prepared), state)
+        return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
+
+    def stage(carry):
+        state, prepared, most = carry
+        given = problem, tol, prepared
+        state = _take_turns(setting._replace(most=most), of_given, given, state)
+        return *jax.vmap(grow, (axes, 0))(given, state), jnp.int32(setting.most)
+
+    def grow(given, state):
+        problem, tol, prepared = given
+        prepared, state = grown(setting._replace(tol=tol), prepared, problem, state)
+        return state, prepared
+
+    def unfinished(carry):
+        return jnp.any(is_unfinished(setting._replace(tol=tol), carry[0]))
+
+    prepared = jax.tree.map(
+        lambda leaf, own: leaf if own else jnp.stack([leaf] * models), prepared, of_prepared
+    )
+    of_prepared = jax.tree.map(lambda _: True, prepared)
+    of_given = of_problem, of_tol, of_prepared
+    axes = jax.tree.map(_axis, of_given)
+    begin = state, prepared, jnp.int32(min(setting.form.steps, setting.most))
+    state, prepared, _ = jax.lax.while_loop(unfinished, stage, begin)
+    return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
+
+
+def _take_turns(setting: Method, of_given, given, state: State) -> State:
+    """Steps of models side by side, until all are done.
+
+    What is ``of_given``, problems, tolerances and what was prepared, every model has of its own.
+    """
+    tol = given[1]
+    form = setting.form
+    axes = jax.tree.map(_axis, of_given)
+    models = len(state.number)
+    # All models take about as many steps of Newton's; of L-BFGS one takes 10, another 50.
+    parts, share = (32, 0.75) if form.memory else (8, 0.5)
+    size = max(models // parts, min(models, _BLOCK))
+
+    def step(given, state: State, clock, ending):
+        problem, tol, prepared = given
+        return advance(setting._replace(tol=tol), prepared, problem, state, clock, ending)
+
+    def needs_step(state: State, tol, ending):
+        waits = is_last(form, state, tol) & jnp.logical_not(ending) & (form.memory > 0)
+        return is_unfinished(setting._replace(tol=tol), state) & ~waits
+
+    def run(state: State) -> State:
+        """Steps of a block: models that need some, and then others, which stay."""
+        ending = ~jnp.any(needs_step(state, tol, False))
+        rows = jax.lax.top_k(needs_step(state, tol, ending).astype(jnp.int32), size)[1]
+        some = jax.tree.map(lambda leaf, own: leaf[rows] if own else leaf, given, of_given)
+        part = jax.tree.map(lambda leaf: leaf[rows], state)
+
+        def advance(carry):
+            clock, part = carry
+            return clock + 1, jax.vmap(step, (axes, 0, None, None))(some, part, clock, ending)
+
+        def busy(carry):
+            return jnp.sum(needs_step(carry[1], some[1], ending)) > enough
+
+        enough = jnp.sum(needs_step(part, some[1], ending)) * share if size < models else 0
+        clock, part = jax.lax.while_loop(busy, advance, (jnp.int32(0), part))
+        part = part._replace(steps=lbfgs.newest_last(part.steps, clock))
+        return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
+
+    return jax.lax.while_loop(lambda state: jnp.any(needs_step(state, tol, True)), run, state)
+
+
+def _prepared_for_many(form: Curvature, problem: Problem, batched, shares_x: bool):
+    if not shares_x:
+        return jax.vmap(form.prepare, (jax.tree.map(_axis, batched),))(problem)
+    # Of the penalties one will do: a form needs to know their size.
+    penalty = problem.penalty[0] if batched.penalty else problem.penalty
+    return form.prepare(problem._replace(penalty=penalty))
+
+
+def _axis(of_model: bool) -> int | None:
+    return 0 if of_model else None

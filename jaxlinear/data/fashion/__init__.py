@@ -1,0 +1,1 @@
+"""Fashion-MNIST through tensorflow-datasets, and a sample that is embedded."""

@@ -1,0 +1,182 @@
+"""Errors of ridge on every example, predicted by the fit to all others: for the price of one fit.
+
+The error of an example left out is r / (1 − h), with its residual r and leverage h in the fit to
+all examples (Allen, 1974), so that one decomposition serves all examples and penalties.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxlinear.exact import spectral, statistics
+from jaxlinear.exact.dual import Centred, Dual, lifted_eigenvalue
+from jaxlinear.exact.spectral import Primal
+from jaxlinear.exact.statistics import Gram
+from jaxlinear.linalg.products import matmul
+from jaxlinear.rows import blocks
+from jaxlinear.rows.absent import ones_or, readable, where_present
+from jaxlinear.rows.means import Means, away_from, mean_of_rows
+from jaxlinear.types import Rows
+
+_ROWS = 1024
+_OUTPUTS = 512
+
+
+class Options(NamedTuple):
+    """``generalized`` takes the mean leverage in the place of each."""
+
+    intercept: bool
+    generalized: bool
+
+
+def mapped(score, penalties, targets: int):
+    """``score`` for every penalty, so many at a time as make a wide product in bounded memory."""
+    return jax.lax.map(score, penalties, batch_size=max(1, _OUTPUTS // targets))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def scores(options: Options, batch: Rows, decomposition, l2s) -> Float[Array, "m *k"]:
+    """Σ_i w_i (r_i / (1 − h_i))² / Σ_i w_i for every penalty, from one decomposition.
+
+    NaN where rounding leaves less than three digits of a 1 − h: an example that alone determines
+    a coefficient, at a small penalty.
+    """
+    if isinstance(decomposition, Primal):
+        return _from_hat(options, batch, decomposition, l2s)
+    return _from_kernel(options, batch, decomposition, l2s)
+
+
+@scores.defjvp
+def _scores_jvp(options, primals, tangents):
+    """Eigenvectors have no derivative where eigenvalues meet; an inverse has."""
+    batch, _, l2s = zip(primals, tangents, strict=True)
+    tall = isinstance(primals[1], Primal)
+    by_inverse = _from_hat_by_inverse if tall else _from_kernel_by_inverse
+    _, change = jax.jvp(functools.partial(by_inverse, options), *zip(batch, l2s, strict=True))
+    return scores(options, *primals), change
+
+
+# A tall x: the hat matrix H = A (AᵀA + α I)⁻¹ Aᵀ gives outputs and leverages, block by block.
+
+
+def _from_hat(options: Options, batch: Rows, primal: Primal, l2s):
+    made = primal.made
+
+    def sums(block):
+        left, inside = spectral.held_out(primal, block)
+        squares = jnp.square(left)
+
+        def errors(scale):
+            outputs = matmul(inside * scale[None], left.T)
+            return _errors(options, block, made, outputs, matmul(squares, scale))
+
+        return mapped(errors, spectral.scales(primal, made.weight, l2s), len(inside))
+
+    return _mean(options, batch, made, _summed(sums, batch))
+
+
+def _from_hat_by_inverse(options: Options, batch: Rows, l2s):
+    made = statistics.of_batch(batch)
+    made = made if options.intercept else statistics.uncentred(made)
+
+    def score(l2):
+        inverse = _inverse(made.xx, made.weight * l2)
+        w = matmul(jnp.atleast_2d(made.xy), inverse)
+
+        def sums(block):
+            rows = away_from(block, "x", made.mean_x)
+            spread = jnp.sum(matmul(rows, inverse) * rows, axis=1)
+            return _errors(options, block, made, matmul(w, rows.T), spread)
+
+        return _mean(options, batch, made, _summed(sums, batch))
+
+    return jax.lax.map(score, l2s)
+
+
+def _summed(sums, batch: Rows):
+    return blocks.fold(
+        lambda block: sums(readable(block)),
+        lambda total, block: jax.tree.map(jnp.add, total, sums(readable(block))),
+        batch,
+        _ROWS,
+    )
+
+
+def _errors(options: Options, block: Rows, made: Gram, outputs, spread):
+    """Σ w (r / (1 − h))² and Σ (1 − h), where h = w (spread + 1 / Σ w) of the intercept."""
+    residual = away_from(block, "y", made.mean_y).T - outputs
+    weight = ones_or(block.weight, len(spread), spread.dtype)
+    complement = 1 - weight * (spread + options.intercept / made.weight)
+    total = jnp.sum(where_present(block.weight, complement))
+    if not options.generalized:
+        lost = 1e-3 * complement < jnp.finfo(complement.dtype).eps
+        residual = residual / jnp.where(lost, jnp.nan, complement)[None]
+    return jnp.sum(weight[None] * jnp.square(residual), axis=1), total
+
+
+def _mean(options: Options, batch: Rows, made: Gram, sums):
+    squares, total = sums
+    if options.generalized:
+        squares = squares / jnp.square(total / made.count)[..., None]
+    return (squares / made.weight).reshape(*total.shape, *batch.y.shape[1:])
+
+
+# A wide x: there r and 1 − h would cancel. But I − H = α C with C = (A Aᵀ + α I)⁻¹, less the
+# direction √w of the intercept, and √w (y − ȳ) C over the diagonal of C is √w r / (1 − h).
+
+
+def _from_kernel(options: Options, batch: Rows, dual: Dual, l2s):
+    centred, spectrum, _ = dual
+    vectors = spectrum.vectors
+    inside = matmul(centred.sides, vectors)
+
+    def score(argument):
+        l2, scale = argument
+        residual = matmul(inside * scale[None], vectors.T)
+        complement = where_present(batch.weight, matmul(jnp.square(vectors), scale), 1)
+        lifted = lifted_eigenvalue(centred) + centred.weight * l2
+        return _mean_of_kernel(options, batch, centred, lifted, jnp.square(residual), complement)
+
+    return mapped(score, (l2s, spectral.scales(dual, centred.weight, l2s)), len(inside))
+
+
+def _from_kernel_by_inverse(options: Options, batch: Rows, l2s):
+    """√w has no derivative where it is 0: with W = diag(w), √w C √w⁻¹ = (W x xᵀ + α I)⁻¹ has."""
+    batch = readable(batch)
+    means = Means(mean_of_rows(batch, "x"), mean_of_rows(batch, "y"))
+    means = means if options.intercept else jax.tree.map(jnp.zeros_like, means)
+    x, y = (away_from(batch, name, getattr(means, name)) for name in ("x", "y"))
+    weight = ones_or(batch.weight, len(x), x.dtype)
+    absent, total = weight == 0, jnp.sum(weight)
+    lift = jax.lax.stop_gradient(jnp.sum(weight * jnp.sum(jnp.square(x), axis=1)) / len(x))
+    kernel = matmul(x, x.T) + options.intercept * lift / total
+
+    def score(l2):
+        alpha = total * l2
+        # Without a penalty an example of any weight is met exactly: there is no derivative.
+        each = jnp.where(absent & (alpha == 0), 0, weight)
+        diagonal = jnp.where(absent & (alpha == 0), lift, alpha)
+        inverse = jnp.linalg.inv(kernel * each[None] + jnp.diag(diagonal))
+        squares = each[None] * jnp.square(matmul(y.T, inverse.T))
+        share = options.intercept * each / total
+        known = Centred(x, y.T, means, total, absent, share)
+        return _mean_of_kernel(options, batch, known, lift + alpha, squares, jnp.diagonal(inverse))
+
+    return jax.lax.map(score, l2s)
+
+
+def _mean_of_kernel(options: Options, batch: Rows, centred: Centred, lifted, squares, complement):
+    complement = complement - centred.share / lifted
+    if options.generalized:
+        present = True if centred.absent is None else ~centred.absent
+        complement = jnp.broadcast_to(jnp.mean(complement, where=present), complement.shape)
+    squares = jnp.sum(squares / jnp.square(complement)[None], axis=1)
+    return (squares / centred.weight).reshape(batch.y.shape[1:])
+
+
+def _inverse(matrix, alpha):
+    one = jnp.eye(len(matrix), dtype=matrix.dtype)
+    return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(matrix + alpha * one), True), one)

@@ -1,0 +1,53 @@
+"""The fit of a Gram matrix with a factor at hand, its derivatives and its report."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxlinear.endings import status_of
+from jaxlinear.exact.statistics import Gram
+from jaxlinear.linalg import factor, implicit
+from jaxlinear.linalg.factor import Factor
+from jaxlinear.linalg.products import matmul, two_norm
+from jaxlinear.loops import when
+from jaxlinear.types import Fit, Linear, Report
+
+
+def stopped_factor(gram: Gram, l2) -> Factor:
+    """The factor of xx + α I, α = l2 Σ w, which no derivative passes through."""
+    xx, alpha = jax.lax.stop_gradient((gram.xx, gram.weight * l2))
+    if alpha.ndim:
+        return factor.shifted(factor.spectrum(xx), alpha)
+    matrix = xx + alpha * jnp.eye(len(xx), dtype=xx.dtype)
+    made = factor.cholesky(matrix)
+    return when(~factor.reliable(made), factor.from_eigenvalues, matrix, made)
+
+
+def fit_from(gram: Gram, alpha, made: Factor) -> Fit:
+    """The fit of a centred Gram with the factor at hand, and α (1 or k, 1 or d)."""
+    sides = jnp.atleast_2d(gram.xy)
+    data = (gram.xx, sides, alpha)
+    made = jax.lax.stop_gradient(made)
+    w = factor.solve(made, jax.lax.stop_gradient(sides))
+    w = implicit.optimum(_gradient, factor.solve, w, made, data).reshape(gram.xy.shape)
+    b = gram.mean_y - matmul(w, gram.mean_x)
+    return Fit(Linear(w, b), report_of(gram, alpha, made, w))
+
+
+def _gradient(w, data):
+    xx, xy, alpha = data
+    return matmul(w, xx) + alpha * w - xy
+
+
+def report_of(gram: Gram, alpha, made: Factor, w) -> Report:
+    """The report of a solution that was computed from the statistics alone."""
+    rows = jnp.atleast_2d(w)
+    data = (gram.xx, jnp.atleast_2d(gram.xy), alpha)
+    gradient = _gradient(rows, data)
+    # ½ (yy − w xy + w (w xx + α w − xy)): two terms that are small each, not three large ones.
+    squares = jnp.sum(gram.yy) - jnp.sum(rows * data[1]) + jnp.sum(rows * gradient)
+    objective = jnp.maximum(squares, 0) / 2 / gram.weight
+    norm = two_norm(gradient / gram.weight)
+    finite = jnp.isfinite(objective + norm) & (gram.weight != 0)
+    short = jnp.min(made.rank) < gram.xx.shape[-1]
+    status = status_of(finite, short, factor.reliable(made))
+    return Report(status, jnp.int32(1), objective, norm, jnp.min(made.rank))

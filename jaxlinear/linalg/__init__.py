@@ -1,0 +1,1 @@
+"""Linear algebra: factors of symmetric matrices, twice the precision, derivatives of optima."""

@@ -1,0 +1,50 @@
+"""Products at the full precision of the dtype, and norms that do not overflow."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxlinear.rows.absent import power_of_two
+
+
+def matmul(a, b):
+    """a @ b at the full precision of the dtype, which accelerators do not give by themselves."""
+    return jnp.matmul(a, b, precision="highest")
+
+
+_LONG = 2**20  # numbers of a matrix, which one core reads more slowly than two
+
+
+def weighted_rows(weights: Float[Array, "n k"], rows: Float[Array, "n p"]) -> Float[Array, "k p"]:
+    """Σ_i weights_i ⊗ rows_i, with all cores.
+
+    A product of one long row and a matrix XLA gives to one core of a CPU; of two rows to all.
+    """
+    if weights.shape[1] > 1 or rows.size < _LONG or jax.default_backend() != "cpu":
+        return matmul(weights.T, rows)
+    return _beside_zeros(weights, rows)
+
+
+@jax.custom_batching.custom_vmap
+def _beside_zeros(weights, rows):
+    return matmul(jnp.pad(weights, ((0, 0), (0, 1))).T, rows)[:1]
+
+
+@_beside_zeros.def_vmap
+def _of_many_models(models, batched, weights, rows):
+    axes = tuple(0 if own else None for own in batched)
+    return jax.vmap(lambda weights, rows: matmul(weights.T, rows), axes)(weights, rows), True
+
+
+def unit_scale(
+    squares: Float[Array, "*k d"],
+) -> tuple[Float[Array, "*k d"], Bool[Array, "*k d"]]:
+    """The square roots, with 1 in the place of 0, and where those places are."""
+    empty = squares <= 0
+    return jnp.sqrt(jnp.where(empty, 1, squares)), empty
+
+
+def two_norm(values):
+    """The 2-norm of all values; their squares may overflow, or vanish."""
+    unit = power_of_two(jnp.max(jnp.abs(values)))
+    return unit * jnp.sqrt(jnp.sum(jnp.square(values / unit)))

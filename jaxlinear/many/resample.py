@@ -1,0 +1,200 @@
+"""Folds, bootstraps and padding as weights: the data stay where they are.
+
+Cross-validation of any fit is ``jax.vmap`` over such weights, one program for all folds, since
+weight 0 means absent; ``1 - weight`` are the examples that a fold holds out.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxlinear import checks
+from jaxlinear.checks import digits
+from jaxlinear.checks.folds import folds_as_weights, rows_as_mask
+from jaxlinear.rows.order import permutation
+from jaxlinear.types import Batch
+
+__all__ = [
+    "bootstrap",
+    "folds_as_weights",
+    "k_fold",
+    "leave_one_group_out",
+    "pad",
+    "pad_groups",
+    "rows_as_mask",
+    "stratified_k_fold",
+]
+
+
+def k_fold(key: PRNGKeyArray, n: int, folds: int, *, repeats: int = 1) -> Float[Array, "models n"]:
+    """Weights (repeats · folds, n) of 1 and, for the n / folds examples held out, 0.
+
+    Fold sizes differ by at most one, and every repeat has an order of its own. scikit-learn's
+    ``RepeatedKFold``, and ``KFold(shuffle=True)``.
+
+    >>> weight = k_fold(jax.random.key(0), 10, 5)
+    >>> print(weight.sum(axis=1), (1 - weight).sum(axis=0))
+    [8. 8. 8. 8. 8.] [1. 1. 1. 1. 1. 1. 1. 1. 1. 1.]
+    """
+    return _repeated(key, jnp.zeros(checks.count(n, "n"), jnp.int32), folds, repeats)
+
+
+def stratified_k_fold(
+    key: PRNGKeyArray, y, folds: int, *, repeats: int = 1
+) -> Float[Array, "models n"]:
+    """``k_fold`` in which every fold has its share of every class, to within one example.
+
+    ``y`` (n,) are integer labels. scikit-learn's ``RepeatedStratifiedKFold``.
+    """
+    y = checks.numeric(y, "y")
+    if y.ndim != 1 or not (jnp.issubdtype(y.dtype, jnp.integer) or y.dtype == bool):
+        raise ValueError(
+            f"y has shape {y.shape} and dtype {y.dtype}; expected integer labels (n,). Bin "
+            "numbers first, for example with jnp.digitize."
+        )
+    if not checks.is_traced(y):
+        y = np.unique(np.asarray(y), return_inverse=True)[1]  # 2**32 is 0 in 32 bits
+    return _repeated(key, jnp.asarray(y), folds, repeats)
+
+
+def _repeated(key, y, folds: int, repeats: int):
+    folds, repeats = checks.count(folds, "folds"), checks.count(repeats, "repeats")
+    if not 2 <= folds <= len(y):
+        raise ValueError(
+            f"folds is {folds}; expected 2 … {len(y)}, as many as examples at the most."
+        )
+
+    def once(key):
+        order = permutation(key, len(y))
+        by_class = order[jnp.argsort(y[order], stable=True)]
+        # Dealt out like cards, class after class: folds and classes are both balanced.
+        deal = jnp.arange(len(y), dtype=jnp.int32) % folds
+        fold = jnp.zeros(len(y), jnp.int32).at[by_class].set(deal)
+        return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)
+
+    return jax.vmap(once)(jax.random.split(key, repeats)).reshape(repeats * folds, len(y))
+
+
+def bootstrap(
+    key: PRNGKeyArray, n: int, models: int, *, poisson: bool = False
+) -> Float[Array, "models n"]:
+    """How often each example is drawn, for ``models`` bootstrap samples of n (Efron, 1979).
+
+    Counts of n draws with replacement, which sum to n; or, with ``poisson``, counts that are
+    independent and have mean 1, for which no example needs to know of another (Chamandy et al.,
+    2012). scikit-learn's ``resample``, without copies of the data.
+
+    >>> print(bootstrap(jax.random.key(0), 5, 2).sum(axis=1))
+    [5. 5.]
+    """
+    n, models = checks.count(n, "n"), checks.count(models, "models")
+    if poisson:
+        return jax.random.poisson(key, 1.0, (models, n)).astype(jnp.float32)
+
+    def once(key):
+        return jnp.zeros(n, jnp.float32).at[jax.random.randint(key, (n,), 0, n)].add(1)
+
+    return jax.vmap(once)(jax.random.split(key, models))
+
+
+def leave_one_group_out(groups) -> Float[Array, "groups n"]:
+    """Weights (groups, n) that leave out one group each, in the order of ``np.unique(groups)``.
+
+    ``groups`` (n,) names the group of every example, in numbers or words; it is read on the host.
+    scikit-learn's ``LeaveOneGroupOut``.
+
+    >>> print(leave_one_group_out(["a", "b", "a"]))
+    [[0. 1. 0.]
+     [1. 0. 1.]]
+    """
+    names, group = checks.names_and_numbers(groups)
+    if len(names) < 2:
+        raise ValueError(f"groups holds {len(names)} group; expected at least two.")
+    return jnp.asarray(checks.without_each(group), jnp.float32)
+
+
+def pad(batch: Batch, size: int | None = None) -> Batch:
+    """The batch filled up to ``size`` examples by rows of weight 0, which change no result.
+
+    Every number of examples is a program of its own, which takes seconds to compile. Where many
+    sizes come along, None makes few of them: the next of 1, 1¼, 1½ and 1¾ times a power of two.
+    Fits, errors and scores are those of the batch, up to the rounding of sums; only what counts or
+    draws rows by their place, as ``sgd_fit`` and ``k_fold`` do, sees more of them. Works on the
+    host, and compiles nothing.
+
+    >>> batch = pad(Batch(np.ones((9, 2)), np.arange(9)))
+    >>> print(batch.x.shape, batch.weight)
+    (10, 2) [1. 1. 1. 1. 1. 1. 1. 1. 1. 0.]
+    """
+    n = len(batch.x)
+    size = _round_size(n) if size is None else checks.count(size, "size")
+    if size < n:
+        raise ValueError(f"size is {size}; expected at least the {n} examples of the batch.")
+    weight = np.ones(n, np.float32) if batch.weight is None else batch.weight
+
+    def filled(rows):
+        rows = np.asarray(rows)
+        return np.pad(rows, [(0, size - n), *[(0, 0)] * (rows.ndim - 1)])
+
+    return jax.tree.map(filled, batch._replace(weight=weight))
+
+
+def _round_size(n: int) -> int:
+    """n rounded up to three binary digits."""
+    step = 1 << max(n.bit_length() - 3, 0)
+    return -(-n // step) * step
+
+
+def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
+    """Examples by group: the names of the groups, and a batch with a leading axis of groups.
+
+    Groups are padded to the size of the largest by rows of weight 0, so that ``jax.vmap`` fits
+    a model for every group; memory is groups · largest · d. The order within a group is kept.
+
+    >>> names, batch = pad_groups(["a", "b", "a"], np.arange(3.0)[:, None], np.arange(3))
+    >>> print(names, batch.y, batch.weight)
+    ['a' 'b'] [[0 2]
+     [1 0]] [[1. 1.]
+     [1. 0.]]
+    """
+    names, group = checks.names_and_numbers(groups)
+    weight = np.ones(len(group), np.float32) if weight is None else weight
+    given = {"x": x, "y": y, "weight": weight}
+    given = {name: np.asarray(checks.numeric(value, name)) for name, value in given.items()}
+    for name, array in given.items():
+        if array.shape[:1] != group.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape} and groups {group.shape}; expected as many rows."
+            )
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+    def padded(rows):
+        room = np.zeros((len(names), sizes.max(), *rows.shape[1:]), rows.dtype)
+        room[group[order], place] = rows[order]
+        return room
+
+    room = {name: padded(rows) for name, rows in given.items()}
+    for name in ("x", "y"):
+        _require_digits(names, name, room[name], room["weight"])
+    made = (digits.cast(rows, jnp.result_type(rows)) for rows in room.values())
+    return names, Batch(*map(jnp.asarray, made))
+
+
+def _require_digits(names, name: str, rows: np.ndarray, weight: np.ndarray) -> None:
+    """Every group is a fit of its own, whose columns must keep their digits."""
+    dtype = jnp.result_type(rows)
+    if not jnp.issubdtype(dtype, jnp.floating) or not digits.narrows(rows.dtype, dtype):
+        digits.stored(rows, name)
+        return
+    rows = np.moveaxis(rows.reshape(*weight.shape, -1), 1, 0)
+    there = np.broadcast_to((weight != 0).T[..., None], rows.shape)
+
+    def where(column):
+        of_group, of_row = divmod(column, rows.shape[2])
+        return f"{name}[:, {of_row}] of the group {names[of_group]}"
+
+    columns, there = (each.reshape(len(rows), -1) for each in (rows, there))
+    digits.require_columns(columns, there, dtype, where)

@@ -1,0 +1,59 @@
+"""Models and examples over many devices: a mesh of two axes, and how arrays lie on it.
+
+A fit asks for nothing more: ``sgd_fit`` and ``sweep`` are the same calls, and give the same
+numbers, wherever their arrays lie. Models need no word from each other. Of examples only sums
+travel, since every device draws its share of a minibatch from its own rows.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from jaxlinear import checks
+from jaxlinear.many import resample
+from jaxlinear.types import Batch
+
+__all__ = ["EXAMPLES", "MODELS", "mesh", "over_examples", "over_models"]
+
+MODELS, EXAMPLES = "models", "examples"
+
+
+def mesh(
+    *, models: int = 1, examples: int = 1, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """``models`` x ``examples`` devices: the product is how many are used."""
+    devices = jax.devices() if devices is None else list(devices)
+    shape = checks.count(models, "models"), checks.count(examples, "examples")
+    if shape[0] * shape[1] > len(devices):
+        raise ValueError(
+            f"models is {models} and examples {examples}, for {shape[0] * shape[1]} devices; "
+            f"expected at most the {len(devices)} that there are."
+        )
+    return Mesh(np.array(devices[: shape[0] * shape[1]]).reshape(shape), (MODELS, EXAMPLES))
+
+
+def over_models(mesh: Mesh, hypers: PyTree) -> PyTree:
+    """Hyper-parameters (models, …) with the models of every device on that device.
+
+    Raises ValueError where the models do not divide among the devices.
+    """
+    return jax.tree.map(lambda leaf: _put(mesh, leaf, MODELS), hypers)
+
+
+def over_examples(mesh: Mesh, batch: Batch) -> Batch:
+    """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
+    batch = checks.stored(batch)
+    parts, n = mesh.shape[EXAMPLES], len(batch.x)
+    if n % parts:
+        batch = resample.pad(batch, -(-n // parts) * parts)
+    return jax.tree.map(lambda rows: _put(mesh, rows, EXAMPLES), batch)
+
+
+def _put(mesh: Mesh, array, axis: str):
+    parts, length = mesh.shape[axis], np.shape(array)[0]
+    if length % parts:
+        raise ValueError(f"got {length} {axis} for {parts} devices; expected a multiple of them.")
+    return jax.device_put(array, NamedSharding(mesh, PartitionSpec(axis)))

@@ -1,0 +1,230 @@
+"""Many models in one call: a run over a pytree of hyper-parameters, a chunk of models at a time."""
+
+import functools
+import os
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.typing import ArrayLike
+from jaxtyping import Array, Num, PyTree
+
+from jaxlinear import checks
+
+
+def grid(**values: Any) -> dict[str, Any]:
+    """Every combination of the values, as a dict of arrays (models, …), the last name fastest.
+
+    Values are lists of numbers, or anything stacked on a leading axis: keys, weights (models, n)
+    of ``resample``, a ``Linear`` of starts. scikit-learn's ``ParameterGrid``.
+
+    >>> print(grid(lr=[0.1, 1.0], l2=[0, 1, 2]))
+    {'lr': array([0.1, 0.1, 0.1, 1. , 1. , 1. ]), 'l2': array([0, 1, 2, 0, 1, 2])}
+    """
+    if not values:
+        raise ValueError("grid got no values; expected names, as in grid(lr=[0.1, 1.0]).")
+    stacks = {
+        name: np.asarray(value)
+        if isinstance(value, list | tuple | range) and not hasattr(value, "_fields")
+        else _read(value, name)
+        for name, value in values.items()
+    }
+    lengths = [_models(stack, name) for name, stack in stacks.items()]
+    places = np.indices(lengths).reshape(len(lengths), -1)
+    return {
+        name: jax.tree.map(lambda leaf, place=place: leaf[place], stack)
+        for (name, stack), place in zip(stacks.items(), places, strict=True)
+    }
+
+
+def sweep(
+    run: Callable, hypers: PyTree, *, chunk: int | str | None = None, progress: bool = False
+) -> PyTree:
+    """``run(hyper)`` for every hyper of ``hypers``, whose leaves have a leading axis of models.
+
+    One compiled ``vmap``: what ``run`` closes over, such as the data, is shared, so that all
+    models meet a minibatch in one matrix product. Every result is that of ``run(hyper)`` alone,
+    up to rounding, whatever its neighbours are. Models of SGD share the order of the data where
+    they share the key; with keys among ``hypers`` each has its own order, and its own products.
+
+    Args:
+      run: a fit, or any function of arrays that returns arrays. It is compiled once for the same
+        function object and shapes: define it once, outside of loops.
+      hypers: a pytree such as ``grid``'s.
+      chunk: how many models at once: None for all, a number, or "auto" for as many as fit into
+        the memory that is free, by the memory analysis of the compiled program.
+      progress: show a bar, by chunks.
+
+    Returns:
+      The stacked results. Ctrl-C ends a sweep in chunks with a warning and the models that are
+      done, the first ones of ``hypers``.
+
+    Raises:
+      ValueError or TypeError where leaves differ in length, or chunk is no such number.
+
+    Instead of scikit-learn's ``GridSearchCV`` and joblib, without processes.
+
+    >>> doubled = sweep(lambda hyper: 2 * hyper["lr"], grid(lr=[1.0, 2.0, 3.0]), chunk=2)
+    >>> print(doubled)
+    [2. 4. 6.]
+    """
+    hypers = _read(hypers, "hypers")
+    models = _models(hypers, "hypers")
+    size = models if chunk in (None, "auto") else min(models, checks.count(chunk, "chunk"))
+    if checks.is_traced(hypers):
+        return jax.lax.map(run, hypers, batch_size=size)
+    hypers = jax.tree.map(jnp.asarray, hypers)
+    if chunk == "auto":
+        size = _that_fits(run, hypers, models)
+    if size == models:
+        with _bar(progress, models) as bar:
+            result = jax.block_until_ready(_run(run, hypers))
+            bar.update(models)
+        return result
+    return _in_chunks(run, hypers, models, size, progress)
+
+
+def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
+    """The result of the model of the least score; one that is no finite number is never least.
+
+    Raises ValueError where no score is finite; under ``jit`` the numbers of the result are then
+    NaN, and what cannot be NaN, such as a status, is that of the first model.
+
+    >>> print(best(grid(lr=[0.1, 1.0]), jnp.array([jnp.nan, 2.0])))
+    {'lr': Array(1., dtype=float32)}
+    """
+    models = _models(results, "results")
+    if jnp.shape(scores) != (models,):
+        raise ValueError(
+            f"scores has shape {jnp.shape(scores)}; expected ({models},), one for each of results."
+        )
+    scores = jnp.asarray(scores)
+    finite = jnp.isfinite(scores)
+    if not checks.is_traced(scores) and not finite.any():
+        raise ValueError(
+            f"scores holds no finite number among {models}; expected one to choose by. The status "
+            "of the fits says how they ended."
+        )
+    least = jnp.argmin(jnp.where(finite, scores, jnp.inf))
+
+    def choose(leaf):
+        chosen = jnp.asarray(leaf)[least]
+        floating = jnp.issubdtype(chosen.dtype, jnp.floating)
+        return jnp.where(finite.any(), chosen, jnp.nan) if floating else chosen
+
+    return jax.tree.map(choose, results)
+
+
+def _in_chunks(run: Callable, hypers: PyTree, models: int, size: int, progress: bool):
+    """Chunks of one shape, so that one program serves all; the last repeats its last model."""
+    done = []
+    with _bar(progress, models) as bar:
+        try:
+            for start in range(0, models, size):
+                rows = np.minimum(np.arange(start, start + size), models - 1)
+                part = jax.tree.map(functools.partial(_part, rows), hypers)
+                done.append(_run(run, part))
+                jax.block_until_ready(done[-1])
+                bar.update(min(size, models - start))
+        except KeyboardInterrupt:
+            done = [part for part in done if all(leaf.is_ready() for leaf in jax.tree.leaves(part))]
+            if not done:
+                raise
+            message = f"sweep was interrupted; these are the first {size * len(done):,} of"
+            warnings.warn(f"{message} {models:,} models.", stacklevel=3)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:models], *done)
+
+
+def _run(run: Callable, hypers: PyTree) -> PyTree:
+    call, data = _program(run, hypers)
+    return call(data, hypers)
+
+
+# What a run was compiled to, for as long as there is the run.
+_programs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _program(run: Callable, hypers: PyTree) -> tuple[Callable, list]:
+    """``call`` and ``data`` such that ``call(data, hypers)`` are the stacked results.
+
+    What ``run`` closes over is handed to the program: compiled into it, data would be a constant
+    of megabytes, and compiling take twice as long.
+    """
+    leaves, structure = jax.tree.flatten(hypers)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    shape = structure, shapes, jax.config.jax_enable_x64
+    programs = _programs.setdefault(run, {})
+    if shape not in programs:
+        traced, out = jax.make_jaxpr(jax.vmap(run), return_shape=True)(hypers)
+
+        @jax.jit
+        def call(data, hypers):
+            whole = ClosedJaxpr(traced.jaxpr, data)
+            flat = jaxpr_as_fun(whole)(*jax.tree.leaves(hypers))
+            return jax.tree.unflatten(jax.tree.structure(out), flat)
+
+        programs[shape] = call, traced.consts
+    return programs[shape]
+
+
+def _part(rows: np.ndarray, leaf: Array) -> Array:
+    return jax.device_put(leaf[rows], leaf.sharding)  # laid out over devices as all of it
+
+
+def _that_fits(run: Callable, hypers: PyTree, models: int) -> int:
+    """How many models at once leave room: what the results of all need, and the work of some."""
+    free, size = _free_memory(), models
+    while size > 1:
+        part = jax.eval_shape(
+            lambda tree, size=size: jax.tree.map(lambda a: a[:size], tree), hypers
+        )
+        call, data = _program(run, part)
+        memory = call.lower(data, part).compile().memory_analysis()
+        if memory is None or free is None:
+            return size
+        results = 2 * memory.output_size_in_bytes * models // size  # in chunks, and together
+        if memory.temp_size_in_bytes + results <= free:
+            return size
+        share = max(free - results, 0) / max(memory.temp_size_in_bytes, 1)
+        size = max(1, min(size // 2, int(size * share)))
+    return size
+
+
+def _free_memory() -> int | None:
+    """Bytes to spend: most of what an accelerator has left, half of what the host has."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return int(0.9 * (statistics["bytes_limit"] - statistics["bytes_in_use"]))
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return None
+
+
+def _read(stack: PyTree, name: str) -> PyTree:
+    """The stack with arrays for what other libraries have made."""
+    return jax.tree.map(lambda leaf: checks.read(leaf, name), stack)
+
+
+def _models(stack: PyTree, name: str) -> int:
+    """The length of the leading axis, the same for all leaves."""
+    leaves = jax.tree.leaves(stack)
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    lengths = {shape[0] if shape else None for shape in shapes}
+    if len(lengths) != 1 or not lengths - {None, 0}:
+        raise ValueError(
+            f"{name} has leaves of shapes {shapes}; expected one leading axis of models, of the "
+            "same length for all. What all models share belongs in run."
+        )
+    return lengths.pop()
+
+
+def _bar(progress: bool, models: int):
+    from tqdm import tqdm  # only where it is wanted
+
+    return tqdm(total=models, unit="model", disable=not progress)

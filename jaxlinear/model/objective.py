@@ -1,0 +1,115 @@
+"""The objective: the weighted mean loss over a batch plus the penalty, and the one ``vmap``."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxlinear.model import penalties
+from jaxlinear.model.affine import affine
+from jaxlinear.rows.absent import readable, weighted_mean, where_present
+from jaxlinear.types import Batch
+
+
+def mean_loss(
+    loss: Callable,
+    model: Callable = affine,
+    penalty: Callable = penalties.l2,
+    *,
+    minibatch: bool = False,
+) -> Callable:
+    """Make ``objective(params, batch, l2=0.)``: Σ_i w_i loss(o_i, y_i) / Σ_i w_i + l2/2 ‖w‖².
+
+    ``loss(o, y)`` and ``model(params, x)`` are written for one example. An example of weight 0
+    is absent, in the value and in every gradient; the derivative in its weight says what it would
+    change, and is 0 where it holds no number. A batch with no example has the penalty as its
+    objective. Models that share x and differ in weights, as folds do, copy nothing of x.
+
+    ``minibatch=True`` is for a part of the data whose weights are relative to their mean over all
+    of it, as ``weight / weight.mean()``: it divides by the m examples of the minibatch instead,
+    as an estimate without bias of the objective of all. Divided by their own sum the weights of a
+    minibatch would do less the smaller it is, and in one of a single example nothing.
+
+    >>> from jaxlinear import losses, zeros
+    >>> objective = mean_loss(jl.losses.softmax_cross_entropy)
+    >>> batch = Batch(jnp.ones((4, 784)), jnp.arange(4))
+    >>> print(objective(zeros(784, 10), batch).round(4))  # log 10
+    2.3026
+    """
+
+    def objective(params, batch: Batch, l2=0.0):
+        x, y, weight = readable(batch)
+        outputs = jax.vmap(model, (None, 0))(params, x)
+        each, weight = each_loss(loss, outputs, y, weight)
+        return _mean(minibatch)(each, weight) + penalty(params.w, l2)
+
+    return objective
+
+
+def stationarity(loss: Callable, intercept: bool, params, data, penalty: Callable = penalties.l2):
+    """The gradient of the objective at ``data`` = (batch, l2), whose root is the optimum.
+
+    Without intercept b is held at 0, and is its own gradient.
+    """
+    batch, l2 = data
+
+    def objective(params):
+        held = params if intercept else params._replace(b=jnp.zeros_like(params.b))
+        return mean_loss(loss, penalty=penalty)(held, batch, l2)
+
+    with jax.default_matmul_precision("highest"):
+        gradient = jax.grad(objective)(params)
+    return gradient if intercept else gradient._replace(b=params.b)
+
+
+def with_target(batch: Batch, offset) -> Batch:
+    """The batch with the target that ``with_offset`` expects."""
+    return batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+
+
+def with_offset(loss: Callable) -> Callable:
+    """``loss(o, target)`` whose target is a tuple of y and, where there is one, an offset of o."""
+
+    def shifted(o, target):
+        y, *offset = target
+        return loss(o + offset[0] if offset else o, y)
+
+    return shifted
+
+
+def of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
+    """``with_offset(loss)`` for outputs (k,), with k = 1 where those of the model are ()."""
+    shifted = with_offset(loss)
+    return lambda o, target: shifted(o.reshape(shape), target)
+
+
+def each_loss(loss: Callable, outputs, y, weight):
+    """The losses (n,), and the weights: of an absent example without a loss 0, for good.
+
+    There exp(o) may overflow, or the loss not take y, and 0 times inf is NaN. Its loss is that at
+    the largest of the other outputs and targets: a sum over devices can tell them.
+    """
+    each = jax.vmap(loss)
+    if weight is None:
+        return each(outputs, y), None
+    lost = ~jnp.isfinite(each(*jax.lax.stop_gradient((outputs, y)))) & (weight == 0)
+
+    def fill(rows):
+        least = -jnp.inf if jnp.issubdtype(rows.dtype, jnp.floating) else 0
+        largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
+        return where_present(~lost, rows, jnp.where(jnp.isfinite(largest), largest, 0))
+
+    values = each(*jax.tree.map(fill, (outputs, y)))  # the largest of one-hot rows is no target
+    return jnp.where(lost, 0, values), jnp.where(lost, 0, weight)
+
+
+def _mean(minibatch: bool) -> Callable:
+    return estimated_mean if minibatch else weighted_mean
+
+
+def estimated_mean(values, weight=None):
+    """Σ_i w_i v_i / m: of m examples, drawn from data over which the weights have mean 1."""
+    if weight is None:
+        return jnp.mean(values, axis=0)
+    weighted = jnp.tensordot(weight, values.astype(weight.dtype), axes=1)
+    return (weighted / len(values)).astype(values.dtype)

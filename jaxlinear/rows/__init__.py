@@ -1,0 +1,1 @@
+"""What every solver does with rows: absent ones, blocks of them, their order, their means."""

@@ -1,0 +1,65 @@
+"""Parts of a batch: blocks of consecutive rows, rows by their numbers, rows of a device."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Int
+
+from jaxlinear import checks
+from jaxlinear.types import Batch, Rows
+
+
+def of_rows(function: Callable, batch: Rows) -> Rows:
+    """The batch with ``function`` of all that has a row for every example, and of nothing else."""
+    rows = {name: getattr(batch, name) for name in Batch._fields}
+    return batch._replace(**jax.tree.map(function, rows))
+
+
+def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
+    """The minibatch ``batch[index]``; the indices of a permutation are in bounds.
+
+    With indices (shards, size) each row of them counts from the first row of its shard: no
+    device reads what lies on another.
+    """
+
+    def of(rows, index):
+        return rows.at[index].get(mode="promise_in_bounds")
+
+    def of_shards(rows):
+        split = rows.reshape(len(index), -1, *rows.shape[1:])
+        return jax.vmap(of)(split, index).reshape(-1, *rows.shape[1:])
+
+    return of_rows(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
+
+
+def fold(start: Callable, visit: Callable, batch: Rows, size: int):
+    """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
+
+    What is made of a block is no larger than a block; the last one may be smaller.
+    """
+    n = len(batch.x)
+
+    def block(first, size=size):
+        return of_rows(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
+
+    if n <= size:
+        return start(batch)
+    carry, _ = jax.lax.scan(
+        lambda carry, number: (visit(carry, block(number * size)), None),
+        start(block(0)),
+        jnp.arange(1, n // size),
+    )
+    ragged = n % size
+    return visit(carry, block(n - ragged, ragged)) if ragged else carry
+
+
+def shards_of(x) -> int:
+    """Into how many parts the rows of x are laid out; 1 where that is not known."""
+    layout = None if checks.is_traced(x) else getattr(x, "sharding", None)
+    if not isinstance(layout, NamedSharding) or not layout.spec or layout.spec[0] is None:
+        return 1
+    names = layout.spec[0] if isinstance(layout.spec[0], tuple) else (layout.spec[0],)
+    return int(np.prod([layout.mesh.shape[name] for name in names]))

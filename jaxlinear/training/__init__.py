@@ -1,0 +1,1 @@
+"""Minibatch SGD: the rule, a step, an epoch, a run, and the fit that binds them together."""

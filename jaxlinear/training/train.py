@@ -1,0 +1,187 @@
+"""Training as nested scans: a step, an epoch of steps, a run of epochs, all one program.
+
+``step`` is the update of d2l 3.4 for any objective and any optimizer with optax's protocol; it
+serves a loop in Python and the compiled ``run`` alike.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from jaxlinear.rows import blocks
+from jaxlinear.rows.absent import weighted_mean
+from jaxlinear.rows.order import epoch_order, in_batches
+from jaxlinear.training import progress
+from jaxlinear.types import Batch
+
+__all__ = ["Model", "Patience", "full_gradient", "run", "scan_batches", "step"]
+
+_ROWS = 256  # of which all that is made stays in the cache, for hundreds of models
+Metrics = dict[str, Float[Array, ""]]
+Curves = dict[str, Float[Array, " epochs"]]
+
+
+class Model(NamedTuple):
+    """What a step changes: parameters, the state of the optimizer, and the updates so far."""
+
+    params: PyTree
+    state: Any
+    steps: Int[Array, ""]
+
+
+class Patience(NamedTuple):
+    """Early stopping: the best model so far, its validation loss, epochs without a better one."""
+
+    best: Model
+    loss: Float[Array, ""]
+    waited: Int[Array, ""]
+
+
+def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callable:
+    """Make ``(params, state, batch, l2=0.) -> (params, state, value)``: one minibatch update.
+
+    In a loop over minibatches with weights, let these have mean 1 over all data, and the objective
+    be ``mean_loss(loss, minibatch=True)``: then the loop is ``sgd_fit``, and ends at the optimum
+    of the weighted objective for every size.
+    """
+
+    def update(params, state, batch: Batch, l2=0.0):
+        value, gradient = jax.value_and_grad(objective)(params, batch, l2)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, value
+
+    return update
+
+
+def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, "*shards m"], size: int):
+    """Scan ``visit(carry, minibatch) -> carry, value`` over ``batch[order]``, ``size`` at a time.
+
+    Returns the carry and the mean of the values, each weighed by the number of its examples. A
+    ragged last minibatch keeps a shape of its own: padding it would put weights into every step.
+    """
+
+    def visit_one(carry, index):
+        minibatch = blocks.take(batch, index)
+        carry, value = visit(carry, minibatch)
+        value = value.astype(jnp.promote_types(value.dtype, jnp.float32))
+        return carry, (value, jnp.asarray(len(minibatch.x), value.dtype))
+
+    full, ragged = in_batches(order, size)
+    carry, means = jax.lax.scan(visit_one, carry, full)
+    if ragged.size:
+        carry, last = visit_one(carry, ragged)
+        means = jax.tree.map(jnp.append, means, last)
+    return carry, weighted_mean(*means)
+
+
+def _total_weight(batch: Batch) -> Float[Array, ""]:
+    return jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
+
+
+def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shards: int = 1):
+    """The objective over a whole batch and its gradient, a few hundred examples at a time.
+
+    Bytes are scaled and outputs are made for those only, so memory does not grow with n.
+    """
+    n = len(batch.x) // shards
+    rows = min(n, -(-_ROWS // shards))
+    if n == rows:
+        return jax.value_and_grad(objective)(_wide(params), batch, l2)
+    everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
+
+    def add(sums, index):
+        part = blocks.take(batch, jnp.minimum(index, n - 1))
+        inside = (index.reshape(-1) < n).astype(everything.dtype)
+        part = part._replace(weight=inside if part.weight is None else inside * part.weight)
+        share = _total_weight(part) / everything
+        terms = jax.value_and_grad(objective)(params, part, l2)
+        return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms), None
+
+    wide = jax.tree.map(jnp.zeros_like, _wide(params))
+    zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
+    order = jnp.arange(-(-n // rows) * rows).reshape(-1, rows)
+    if shards > 1:
+        order = jnp.broadcast_to(order[:, None], (len(order), shards, rows))
+    (value, gradient), _ = jax.lax.scan(add, (zero, wide), order)
+    return value, gradient
+
+
+def _wide(params: PyTree) -> PyTree:
+    """In float32 at least: sums over examples must count."""
+    return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
+
+
+def run(
+    update: Callable,
+    model: Model,
+    batch: Batch,
+    *,
+    key: PRNGKeyArray,
+    size: int,
+    epochs: int,
+    drop_last: bool = False,
+    shards: int = 1,
+    evaluate: Callable[[PyTree], Metrics] | None = None,
+    patience: Int[Array, ""] | None = None,
+    listener: Int[Array, ""] | None = None,
+) -> tuple[Model, Float[Array, " epochs"], Curves | None, Patience | None]:
+    """Train for ``epochs``; returns the model, its history, its metrics by epoch, and the watch.
+
+    Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is counted from the
+    model's own steps: a run in two parts is the run in one. ``patience`` stops after that many
+    epochs whose metric "loss" was no better; the model is then the best one. ``shards``: every
+    minibatch has an equal part of each so many blocks of rows.
+    """
+    n = len(batch.x)
+    per_epoch = n // size if drop_last else -(-n // size)
+    start = model.steps // per_epoch
+
+    def visit(model, minibatch):
+        params, state, value = update(model.params, model.state, minibatch)
+        return Model(params, state, model.steps + 1), value
+
+    def train(model, number):
+        if size == n:  # all examples at once, in whatever order
+            model, mean = visit(model, batch)
+        else:
+            key_of_epoch = jax.random.fold_in(key, number)
+            order = epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
+            model, mean = scan_batches(visit, model, batch, order, size)
+        return model, mean, evaluate(model.params) if evaluate else None
+
+    def epoch(carry, number):
+        model, watch = carry
+        stopped = jnp.array(False)
+        if patience is None:
+            model, mean, metrics = train(model, number)
+        else:
+            stopped = watch.waited >= patience
+            model, mean, metrics = jax.lax.cond(
+                stopped, lambda: (model, *nothing), lambda: train(model, number)
+            )
+            watch = _look(watch, model, metrics["loss"])
+        if listener is not None:
+            progress.tell(listener, number, stopped, mean, metrics)
+        return (model, watch), (mean, metrics)
+
+    watch = None
+    if patience is not None:
+        _, *reports = jax.eval_shape(train, model, start)
+        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
+        worst = jnp.full_like(nothing[1]["loss"], jnp.inf)  # any finite loss is better
+        watch = Patience(model, worst, jnp.int32(0))
+    numbers = start + jnp.arange(epochs)
+    (model, watch), (history, metrics) = jax.lax.scan(epoch, (model, watch), numbers)
+    return model if watch is None else watch.best, history, metrics, watch
+
+
+def _look(watch: Patience, model: Model, loss: Float[Array, ""]) -> Patience:
+    """Keep the model if its validation loss is the best so far. NaN is never better."""
+    better = loss < watch.loss
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), model, watch.best)
+    loss = jnp.where(better, loss, watch.loss)
+    return Patience(best, loss, jnp.where(better, 0, watch.waited + 1))
