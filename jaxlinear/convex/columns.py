@@ -166,18 +166,21 @@ class Problems(NamedTuple):
     common: Problem
 
 
-def penalised(made: Standardised, batch: Batch, l2, intercept: bool, outputs: int) -> Problems:
+def penalised(standard: Standardised, batch: Batch, l2, intercept: bool, outputs: int) -> Problems:
     """The problem of ``outputs`` outputs with a penalty."""
     root = jnp.sqrt(jnp.broadcast_to(l2, (outputs,)))
-    penalty = jnp.square(root[:, None] / made.units.scale[None])
+    penalty = jnp.square(root[:, None] / standard.units.scale[None])
     own = penalty
     if intercept:
-        own = jnp.where(made.constant[None], 1, penalty)  # its weight is 0, with any penalty
+        own = jnp.where(standard.constant[None], 1, penalty)  # its weight is 0, with any penalty
         penalty, own = (jnp.pad(each, ((0, 0), (0, 1))) for each in (penalty, own))
-    each = ones_or(relative(batch.weight), len(made.mean), made.mean.dtype)
-    share = jnp.where(made.broken & (each != 0), jnp.nan, each / jnp.sum(each))
+    each = ones_or(relative(batch.weight), len(standard.mean), standard.mean.dtype)
+    share = jnp.where(standard.broken & (each != 0), jnp.nan, each / jnp.sum(each))
     y = jax.tree.map(functools.partial(blank, batch.weight), batch.y)
-    problems = Problem(made.x, y, share, own), Problem(made.x, batch.y, made.mean, penalty)
+    problems = (
+        Problem(standard.x, y, share, own),
+        Problem(standard.x, batch.y, standard.mean, penalty),
+    )
     if batch.weight is not None:
         problems = (problem._replace(present=problem.share != 0) for problem in problems)
     return Problems(*problems)

@@ -15,7 +15,7 @@ from jaxlinear.convex.problem import Problem, hessian_product
 from jaxlinear.types import Linear
 
 
-class Known(NamedTuple):
+class Optimum(NamedTuple):
     """What the derivatives of an optimum need: the problem there, and a form of its Hessian."""
 
     problem: Problem
@@ -25,9 +25,9 @@ class Known(NamedTuple):
     built: Any
 
 
-def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, known: Known, g: Linear):
+def inverse_hessian(loss: Callable, form: Curvature, intercept: bool, optimum: Optimum, g: Linear):
     """H⁻¹ g in the columns as they came, by conjugate gradients with the form as preconditioner."""
-    problem, units, outputs, prepared, built = known
+    problem, units, outputs, prepared, built = optimum
 
     to_params = functools.partial(unscaled, units=units, intercept=intercept)
     (side,) = jax.linear_transpose(to_params, jnp.zeros_like(problem.penalty))(g)

@@ -32,8 +32,8 @@ def advance(setting: Method, prepared, problem: Problem, state: State, clock, en
     built, ahead = _rebuilt(setting, prepared, problem, state, clock, last)
     precondition = functools.partial(form.apply, problem, prepared, built)
     if form.products:
-        known = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
-        step = functools.partial(_newton_step, setting, problem, known)
+        inverse_hessian = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
+        step = functools.partial(_newton_step, setting, problem, inverse_hessian)
         ahead = when(active & newton, step, (state, ahead), ahead)
     direction, blind = _direction(setting, problem, state.gradient, ahead)
     change = outputs_of(problem, direction)
@@ -175,10 +175,10 @@ def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
     return Ray(state.outputs, change, state.value, first, second, slope, size)
 
 
-def _newton_step(setting: Method, problem: Problem, known: Callable, operand):
+def _newton_step(setting: Method, problem: Problem, inverse_hessian: Callable, operand):
     """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
 
-    But not better than leaves what ends the iteration; ``known`` is what is known of H⁻¹, and
+    But not better than leaves what ends the iteration; ``inverse_hessian`` is about H⁻¹, and
     ``ahead`` what that makes of the gradient.
     """
     state, ahead = operand
@@ -186,4 +186,4 @@ def _newton_step(setting: Method, problem: Problem, known: Callable, operand):
     part = jnp.sum(ahead * state.gradient) / state.scale
     within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.25)
     most = setting.form.products
-    return conjugate_gradients.solve(hessian, known, state.gradient, ahead, within, most)
+    return conjugate_gradients.solve(hessian, inverse_hessian, state.gradient, ahead, within, most)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxlinear.convex import columns, derivatives, newton, row_space
-from jaxlinear.convex.derivatives import Known
+from jaxlinear.convex.derivatives import Optimum
 from jaxlinear.convex.preconditioners.frozen import frozen, inverse_there
 from jaxlinear.convex.problem import Problem, better_start, outputs_of, without_shared
 from jaxlinear.convex.report import Ended, report_of
@@ -26,10 +26,10 @@ from jaxlinear.types import Batch, Fit, Linear, Status
 def path(setting: Setting, data: Data, l2s, start: Linear) -> Fit:
     """Fits from the strongest penalty on, each from the one before."""
     strongest_first = jnp.argsort(-l2s)
-    made = _made(setting, data, l2s)
+    shared = _shared(setting, data, l2s)
 
     def following(start, l2):
-        fit = solve(setting._replace(warm=True), data, l2, start, made)
+        fit = solve(setting._replace(warm=True), data, l2, start, shared)
         usable = jnp.isfinite(fit.report.objective)
         usable = usable.reshape(*usable.shape, *[1] * (start.b.ndim - usable.ndim))
         b = jnp.where(usable, fit.params.b.astype(start.b.dtype), start.b)
@@ -40,35 +40,35 @@ def path(setting: Setting, data: Data, l2s, start: Linear) -> Fit:
     return jax.tree.map(lambda leaf: leaf[jnp.argsort(strongest_first)], fits)
 
 
-class Made(NamedTuple):
+class Shared(NamedTuple):
     """What fits of different penalties share: the columns, and what the form is prepared with."""
 
     columns: columns.Standardised
     prepared: Any
 
 
-def _made(setting: Setting, data: Data, l2s) -> Made:
+def _shared(setting: Setting, data: Data, l2s) -> Shared:
     batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
     l2s = jax.lax.stop_gradient(l2s)
-    made = columns.standardised(batch, l2s, setting.intercept, setting.in_rows)
-    problem = columns.penalised(made, batch, l2s[0], setting.intercept, 1).own
-    return Made(made, jax.lax.stop_gradient(setting.form.prepare(problem)))
+    standard = columns.standardised(batch, l2s, setting.intercept, setting.in_rows)
+    problem = columns.penalised(standard, batch, l2s[0], setting.intercept, 1).own
+    return Shared(standard, jax.lax.stop_gradient(setting.form.prepare(problem)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def solve(setting: Setting, data: Data, l2, start: Linear, made: Made | None = None) -> Fit:
+def solve(setting: Setting, data: Data, l2, start: Linear, shared: Shared | None = None) -> Fit:
     """The fit at one penalty; k fits where the loss is separable."""
     shape = start.b.shape
     tol, start = jax.lax.stop_gradient((data.tol, start))
     data = Data(with_target(data.batch, data.offset), None, tol, data.sound)
     fixed, l2_fixed = jax.lax.stop_gradient((data.batch, l2))
     found = (
-        made.columns
-        if made
+        shared.columns
+        if shared
         else columns.standardised(fixed, l2_fixed, setting.intercept, setting.in_rows)
     )
     problems = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
-    units, prepared = found.units, made and made.prepared
+    units, prepared = found.units, shared and shared.prepared
     mean = _mean_target(setting.loss, problems.own, shape)
     theta = _intercepts_alone(setting, problems.own, mean)
     given = columns.scaled(columns.rows(start), units, setting.intercept)
@@ -143,12 +143,12 @@ def _finish(setting: Setting, shape, data: Data, l2, units: columns.Units, ended
     """Parameters in the units of x, with their derivatives, and the report."""
     found = columns.unscaled(ended.state.theta, units, setting.intercept)
     params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
-    known = Known(ended.problem, units, ended.state.outputs, ended.prepared, ended.state.built)
+    optimum = Optimum(ended.problem, units, ended.state.outputs, ended.prepared, ended.state.built)
     params = implicit.optimum(
         functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
         functools.partial(_inverse_hessian, setting, shape),
         params,
-        (known, l2),
+        (optimum, l2),
         (data.batch, l2),
     )
     loss = of_vector(setting.loss, shape)
@@ -158,10 +158,10 @@ def _finish(setting: Setting, shape, data: Data, l2, units: columns.Units, ended
     return Fit(marked(params, failed, data.batch.x.dtype), report)
 
 
-def _inverse_hessian(setting: Setting, shape, at: tuple[Known, Any], g: Linear) -> Linear:
-    (known, l2), side = at, columns.rows(g)
+def _inverse_hessian(setting: Setting, shape, at: tuple[Optimum, Any], g: Linear) -> Linear:
+    (optimum, l2), side = at, columns.rows(g)
     loss = of_vector(setting.loss, shape)
-    solved = derivatives.inverse_hessian(loss, setting.form, setting.intercept, known, side)
-    if known.units.space:
-        solved = row_space.with_rest(solved, side, l2, known.units.space)
+    solved = derivatives.inverse_hessian(loss, setting.form, setting.intercept, optimum, side)
+    if optimum.units.space:
+        solved = row_space.with_rest(solved, side, l2, optimum.units.space)
     return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))

@@ -20,7 +20,7 @@ from jaxlinear.types import Fit, Linear, Report, Rows
 
 
 class Centred(NamedTuple):
-    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, who is absent if anyone may be, and w / Σ w.
+    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, the rows of weight 0 (or None), and w / Σ w.
 
     Without intercept nothing is subtracted, and the share of the intercept in a leverage is 0.
     """
@@ -144,10 +144,10 @@ def _more(centred: Centred, inverse: Factor, added: Added, w, l2) -> Linear:
     """What absent examples add: 0, with the derivatives in their weights, in w and b + w x̄."""
     l2 = jnp.broadcast_to(l2, (len(w),))
     zero = jax.lax.stop_gradient(Linear(0 * w, 0 * w[:, 0]))
-    known = inverse, centred.rows, centred.weight, l2
+    operand = inverse, centred.rows, centred.weight, l2
     intercept = jnp.sum(centred.share)
     data = w, centred.rows, centred.weight, l2, intercept, added
-    more = implicit.optimum(_slope_of_more, _inverse_of_more, zero, known, data)
+    more = implicit.optimum(_slope_of_more, _inverse_of_more, zero, operand, data)
     return more._replace(b=more.b - matmul(more.w, centred.mean.x))
 
 
@@ -161,9 +161,9 @@ def _slope_of_more(more: Linear, data) -> Linear:
     return Linear(of_w, weight * more.b + intercept * jnp.sum(slopes, axis=1))
 
 
-def _inverse_of_more(known, g: Linear) -> Linear:
+def _inverse_of_more(operand, g: Linear) -> Linear:
     """(AᵀA + α I)⁻¹ g by the inverse of A Aᵀ + α I; 0 where α is: there is no derivative."""
-    inverse, rows, weight, l2 = known
+    inverse, rows, weight, l2 = operand
     alpha = (weight * l2)[:, None]
     inside = factor.solve(inverse, matmul(g.w, rows.T))
     w = (g.w - matmul(inside, rows)) / jnp.where(alpha == 0, jnp.inf, alpha)

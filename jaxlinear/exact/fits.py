@@ -123,13 +123,14 @@ def _solve(batch: Batch, l2, sound, *, intercept: bool, steps: tuple[int, int]) 
 
 
 def fit_examples(
-    rows: Examples, l2, intercept: bool, steps, known: Primal | Dual | None = None
+    rows: Examples, l2, intercept: bool, steps, decomposition: Primal | Dual | None = None
 ) -> Fit:
-    """The fit of examples in units, or what is ``known`` of them, as a fit of the data."""
+    """The fit of examples in units, as a fit of the data; by a decomposition where one is given."""
     n, d = rows.x.shape
     if n >= d + intercept and not (jnp.ndim(l2) and n == d + intercept):
-        fit = tall(rows, l2, intercept, steps, known if isinstance(known, Primal) else None)
+        primal = decomposition if isinstance(decomposition, Primal) else None
+        fit = tall(rows, l2, intercept, steps, primal)
     else:
         l2 = units.penalty(l2, rows.units)[:, 0].reshape(jnp.shape(l2))
-        fit = spectral.fit(known or spectral.decompose(rows, intercept, l2), l2)
+        fit = spectral.fit(decomposition or spectral.decompose(rows, intercept, l2), l2)
     return units.from_units(fit, rows.units)

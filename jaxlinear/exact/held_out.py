@@ -146,8 +146,8 @@ def _fold_scores(options: Options, batch: Rows, folds: Folds, l2s, outputs):
         )
 
         def from_statistics(number):
-            made = gram.pool(_without(grams, number))
-            return squares(number, spectral.primal(made, options.intercept))
+            others = gram.pool(_without(grams, number))
+            return squares(number, spectral.primal(others, options.intercept))
 
         total, weight = jax.lax.map(from_statistics, numbers)
     else:

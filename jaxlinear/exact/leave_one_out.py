@@ -63,7 +63,7 @@ def _scores_jvp(options, primals, tangents):
 
 
 def _from_hat(options: Options, batch: Rows, primal: Primal, l2s):
-    made = primal.made
+    gram = primal.gram
 
     def sums(block):
         left, inside = spectral.held_out(primal, block)
@@ -71,27 +71,27 @@ def _from_hat(options: Options, batch: Rows, primal: Primal, l2s):
 
         def errors(scale):
             outputs = matmul(inside * scale[None], left.T)
-            return _errors(options, block, made, outputs, matmul(squares, scale))
+            return _errors(options, block, gram, outputs, matmul(squares, scale))
 
-        return mapped(errors, spectral.scales(primal, made.weight, l2s), len(inside))
+        return mapped(errors, spectral.scales(primal, gram.weight, l2s), len(inside))
 
-    return _mean(options, batch, made, _summed(sums, batch))
+    return _mean(options, batch, gram, _summed(sums, batch))
 
 
 def _from_hat_by_inverse(options: Options, batch: Rows, l2s):
-    made = statistics.of_batch(batch)
-    made = made if options.intercept else statistics.uncentred(made)
+    gram = statistics.of_batch(batch)
+    gram = gram if options.intercept else statistics.uncentred(gram)
 
     def score(l2):
-        inverse = _inverse(made.xx, made.weight * l2)
-        w = matmul(jnp.atleast_2d(made.xy), inverse)
+        inverse = _inverse(gram.xx, gram.weight * l2)
+        w = matmul(jnp.atleast_2d(gram.xy), inverse)
 
         def sums(block):
-            rows = away_from(block, "x", made.mean_x)
+            rows = away_from(block, "x", gram.mean_x)
             spread = jnp.sum(matmul(rows, inverse) * rows, axis=1)
-            return _errors(options, block, made, matmul(w, rows.T), spread)
+            return _errors(options, block, gram, matmul(w, rows.T), spread)
 
-        return _mean(options, batch, made, _summed(sums, batch))
+        return _mean(options, batch, gram, _summed(sums, batch))
 
     return jax.lax.map(score, l2s)
 
@@ -105,11 +105,11 @@ def _summed(sums, batch: Rows):
     )
 
 
-def _errors(options: Options, block: Rows, made: Gram, outputs, spread):
+def _errors(options: Options, block: Rows, gram: Gram, outputs, spread):
     """Σ w (r / (1 − h))² and Σ (1 − h), where h = w (spread + 1 / Σ w) of the intercept."""
-    residual = away_from(block, "y", made.mean_y).T - outputs
+    residual = away_from(block, "y", gram.mean_y).T - outputs
     weight = ones_or(block.weight, len(spread), spread.dtype)
-    complement = 1 - weight * (spread + options.intercept / made.weight)
+    complement = 1 - weight * (spread + options.intercept / gram.weight)
     total = jnp.sum(where_present(block.weight, complement))
     if not options.generalized:
         lost = 1e-3 * complement < jnp.finfo(complement.dtype).eps
@@ -117,11 +117,11 @@ def _errors(options: Options, block: Rows, made: Gram, outputs, spread):
     return jnp.sum(weight[None] * jnp.square(residual), axis=1), total
 
 
-def _mean(options: Options, batch: Rows, made: Gram, sums):
+def _mean(options: Options, batch: Rows, gram: Gram, sums):
     squares, total = sums
     if options.generalized:
-        squares = squares / jnp.square(total / made.count)[..., None]
-    return (squares / made.weight).reshape(*total.shape, *batch.y.shape[1:])
+        squares = squares / jnp.square(total / gram.count)[..., None]
+    return (squares / gram.weight).reshape(*total.shape, *batch.y.shape[1:])
 
 
 # A wide x: there r and 1 − h would cancel. But I − H = α C with C = (A Aᵀ + α I)⁻¹, less the

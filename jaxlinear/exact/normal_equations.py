@@ -18,19 +18,19 @@ def stopped_factor(gram: Gram, l2) -> Factor:
     if alpha.ndim:
         return factor.shifted(factor.spectrum(xx), alpha)
     matrix = xx + alpha * jnp.eye(len(xx), dtype=xx.dtype)
-    made = factor.cholesky(matrix)
-    return when(~factor.reliable(made), factor.from_eigenvalues, matrix, made)
+    quick = factor.cholesky(matrix)
+    return when(~factor.reliable(quick), factor.from_eigenvalues, matrix, quick)
 
 
-def fit_from(gram: Gram, alpha, made: Factor) -> Fit:
+def fit_from(gram: Gram, alpha, inverse: Factor) -> Fit:
     """The fit of a centred Gram with the factor at hand, and α (1 or k, 1 or d)."""
     sides = jnp.atleast_2d(gram.xy)
     data = (gram.xx, sides, alpha)
-    made = jax.lax.stop_gradient(made)
-    w = factor.solve(made, jax.lax.stop_gradient(sides))
-    w = implicit.optimum(_gradient, factor.solve, w, made, data).reshape(gram.xy.shape)
+    inverse = jax.lax.stop_gradient(inverse)
+    w = factor.solve(inverse, jax.lax.stop_gradient(sides))
+    w = implicit.optimum(_gradient, factor.solve, w, inverse, data).reshape(gram.xy.shape)
     b = gram.mean_y - matmul(w, gram.mean_x)
-    return Fit(Linear(w, b), report_of(gram, alpha, made, w))
+    return Fit(Linear(w, b), report_of(gram, alpha, inverse, w))
 
 
 def _gradient(w, data):
@@ -38,7 +38,7 @@ def _gradient(w, data):
     return matmul(w, xx) + alpha * w - xy
 
 
-def report_of(gram: Gram, alpha, made: Factor, w) -> Report:
+def report_of(gram: Gram, alpha, inverse: Factor, w) -> Report:
     """The report of a solution that was computed from the statistics alone."""
     rows = jnp.atleast_2d(w)
     data = (gram.xx, jnp.atleast_2d(gram.xy), alpha)
@@ -48,6 +48,6 @@ def report_of(gram: Gram, alpha, made: Factor, w) -> Report:
     objective = jnp.maximum(squares, 0) / 2 / gram.weight
     norm = two_norm(gradient / gram.weight)
     finite = jnp.isfinite(objective + norm) & (gram.weight != 0)
-    short = jnp.min(made.rank) < gram.xx.shape[-1]
-    status = status_of(finite, short, factor.reliable(made))
-    return Report(status, jnp.int32(1), objective, norm, jnp.min(made.rank))
+    short = jnp.min(inverse.rank) < gram.xx.shape[-1]
+    status = status_of(finite, short, factor.reliable(inverse))
+    return Report(status, jnp.int32(1), objective, norm, jnp.min(inverse.rank))

@@ -32,29 +32,29 @@ class _Refined(NamedTuple):
 
 
 def refined(
-    rows: Examples, made: Gram, penalty, inverse: Factor, fit: Fit, intercept: bool, steps
+    rows: Examples, gram: Gram, penalty, inverse: Factor, fit: Fit, intercept: bool, steps
 ) -> Fit:
     """Correct the solution until its last digit is right, or the corrections stop shrinking."""
     least, most = steps
     if most == 0:
         return fit
-    eps = jnp.finfo(made.xx.dtype).eps
+    eps = jnp.finfo(gram.xx.dtype).eps
     outputs = fit.params.b.shape
-    d = len(made.mean_x)
-    alpha = made.weight * penalty
-    scale, _ = unit_scale(jnp.diagonal(made.xx)[None] + alpha)
+    d = len(gram.mean_x)
+    alpha = gram.weight * penalty
+    scale, _ = unit_scale(jnp.diagonal(gram.xx)[None] + alpha)
     share = (rows.units.x / jnp.max(rows.units.x))[None]
     sides = rows._replace(y=rows.y.reshape(len(rows.y), -1))
 
     def correct(state: _Refined) -> _Refined:
         w, b = state.params
-        examples, center = kept_inside((sides, made.mean_x), state.steps)
+        examples, center = kept_inside((sides, gram.mean_x), state.steps)
         sums = double.normal(examples, state.params, state.rest, center)
         down = sums.w - alpha * (w + state.rest.w)  # −W times the gradient in w − c b
         dw = factor.solve(inverse, down)
-        mean = sums.b / made.weight if intercept else jnp.zeros_like(sums.b)
+        mean = sums.b / gram.weight if intercept else jnp.zeros_like(sums.b)
         w, w_rest = double.add((w, state.rest.w), dw)
-        b, b_rest = double.add((b, state.rest.b), mean - matmul(dw, made.mean_x))
+        b, b_rest = double.add((b, state.rest.b), mean - matmul(dw, gram.mean_x))
         size = jnp.linalg.norm(w * scale, axis=1) + jnp.finfo(w.dtype).tiny
         norm = jnp.max(jnp.linalg.norm(dw * scale, axis=1) / size)
         # Every coefficient by its own size, but no less than eps of that of all together.
@@ -62,13 +62,13 @@ def refined(
         step = jnp.max(jnp.abs(dw) / (own + jnp.finfo(w.dtype).tiny))
 
         def hessian(v):
-            return (matmul(v, made.xx) + alpha * v) / made.weight
+            return (matmul(v, gram.xx) + alpha * v) / gram.weight
 
         # The first correction is about κ ε of the solution, and what it leaves about κ ε of itself.
         rate = jnp.where(state.steps == 0, norm, step / jnp.where(state.step > 0, state.step, 1))
-        value = (sums.squares.sum() - jnp.sum(down * dw)) / made.weight
+        value = (sums.squares.sum() - jnp.sum(down * dw)) / gram.weight
         value = (value - jnp.sum(jnp.square(mean)) + jnp.sum(penalty * w * w)) / 2
-        left = hessian(dw + w_rest) - down / made.weight
+        left = hessian(dw + w_rest) - down / gram.weight
         report = state.report._replace(
             objective=jnp.maximum(value, 0), gradient_norm=jnp.linalg.norm(share * left)
         )
@@ -94,7 +94,7 @@ def refined(
     state = jax.lax.while_loop(unfinished, correct, state)
     refined = state.steps > 0
     right = jnp.where(refined, state.error(state.norm) <= eps, factor.reliable(inverse))
-    sound = jnp.isfinite(state.report.objective + state.report.gradient_norm) & (made.weight > 0)
+    sound = jnp.isfinite(state.report.objective + state.report.gradient_norm) & (gram.weight > 0)
     status = status_of(sound, jnp.min(inverse.rank) < d, right)
     report = state.report._replace(status=status, steps=1 + state.steps)
     params = Linear(state.params.w.reshape(*outputs, d), state.params.b.reshape(outputs))

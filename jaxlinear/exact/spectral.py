@@ -23,7 +23,7 @@ from jaxlinear.types import Fit, Rows
 class Primal(NamedTuple):
     """A tall x: its statistics, and the spectrum of AᵀA. ``empty`` counts constant columns."""
 
-    made: Gram
+    gram: Gram
     spectrum: Spectrum
     empty: Int[Array, ""]
 
@@ -40,17 +40,17 @@ def is_tall(n: int, d: int, intercept: bool) -> bool:
     return n > d + intercept
 
 
-def primal(made: Gram, intercept: bool) -> Primal:
+def primal(gram: Gram, intercept: bool) -> Primal:
     """From statistics."""
-    made = made if intercept else statistics.uncentred(made)
-    xx = jax.lax.stop_gradient(made.xx)
+    gram = gram if intercept else statistics.uncentred(gram)
+    xx = jax.lax.stop_gradient(gram.xx)
     diagonal = jnp.diagonal(xx)
     empty = diagonal <= 0
     lift = jnp.where(empty, jnp.mean(diagonal), 0)  # a constant column hides nothing
     spectrum = factor.spectrum(xx + jnp.diag(lift))
     # Rounding mixes even eigenvectors that share no column.
     vectors = jnp.where(empty[:, None], 0, spectrum.vectors)
-    return Primal(made, spectrum._replace(vectors=vectors), jnp.sum(empty))
+    return Primal(gram, spectrum._replace(vectors=vectors), jnp.sum(empty))
 
 
 def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
@@ -62,14 +62,15 @@ def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
 def mean_of(decomposition: Primal | Dual) -> Means:
     """The means that a decomposition is counted from."""
     if isinstance(decomposition, Primal):
-        return Means(decomposition.made.mean_x, decomposition.made.mean_y)
+        return Means(decomposition.gram.mean_x, decomposition.gram.mean_y)
     return decomposition.centred.mean
 
 
 def weight_of(decomposition: Primal | Dual):
     """The total weight of the examples of a decomposition."""
-    known = decomposition.made if isinstance(decomposition, Primal) else decomposition.centred
-    return known.weight
+    if isinstance(decomposition, Primal):
+        return decomposition.gram.weight
+    return decomposition.centred.weight
 
 
 def held_out(decomposition: Primal | Dual, batch: Rows):
@@ -77,7 +78,7 @@ def held_out(decomposition: Primal | Dual, batch: Rows):
     away = away_from(batch, "x", mean_of(decomposition).x)
     vectors = decomposition.spectrum.vectors
     if isinstance(decomposition, Primal):
-        sides = decomposition.made.xy.reshape(-1, away.shape[1])
+        sides = decomposition.gram.xy.reshape(-1, away.shape[1])
         return matmul(away, vectors), matmul(sides, vectors)
     rows, sides = decomposition.centred.rows, decomposition.centred.sides
     return matmul(away, matmul(rows.T, vectors)), matmul(sides, vectors)
@@ -86,13 +87,13 @@ def held_out(decomposition: Primal | Dual, batch: Rows):
 def fit(decomposition: Primal | Dual, l2) -> Fit:
     """The fit at l2, a number or (k,), one for each target."""
     if isinstance(decomposition, Primal):
-        alpha = decomposition.made.weight * l2
-        made = inverse(decomposition, jax.lax.stop_gradient(alpha))
-        return normal_equations.fit_from(decomposition.made, jnp.reshape(alpha, (-1, 1)), made)
+        alpha = decomposition.gram.weight * l2
+        factored = inverse(decomposition, jax.lax.stop_gradient(alpha))
+        return normal_equations.fit_from(decomposition.gram, jnp.reshape(alpha, (-1, 1)), factored)
     return fit_dual(decomposition, l2)
 
 
 def inverse(primal: Primal, alpha) -> Factor:
     """The factor of AᵀA + α I, of which α is a number or (k,)."""
-    made = factor.shifted(primal.spectrum, alpha)
-    return made._replace(rank=made.rank - jnp.where(alpha == 0, primal.empty, 0))
+    factored = factor.shifted(primal.spectrum, alpha)
+    return factored._replace(rank=factored.rank - jnp.where(alpha == 0, primal.empty, 0))

@@ -23,27 +23,27 @@ from jaxlinear.rows.means import away_from
 from jaxlinear.types import Examples, Fit, Linear, Rows
 
 
-def tall(rows: Examples, l2, intercept: bool, steps, known: Primal | None) -> Fit:
-    """The fit of a tall x, from what is ``known`` of it or from its statistics."""
+def tall(rows: Examples, l2, intercept: bool, steps, primal: Primal | None) -> Fit:
+    """The fit of a tall x, from its ``primal`` decomposition where there is one."""
     fixed, l2_fixed = jax.lax.stop_gradient((rows, l2))
-    known = jax.lax.stop_gradient(known)
-    if known is None and jnp.ndim(l2):
-        known = spectral.primal(statistics.of_batch(fixed), intercept)
-    made = known.made if known else statistics.of_batch(fixed)
-    made = made if intercept or known else statistics.uncentred(made)
+    primal = jax.lax.stop_gradient(primal)
+    if primal is None and jnp.ndim(l2):
+        primal = spectral.primal(statistics.of_batch(fixed), intercept)
+    gram = primal.gram if primal else statistics.of_batch(fixed)
+    gram = gram if intercept or primal else statistics.uncentred(gram)
     penalty = units.penalty(l2_fixed, fixed.units)
-    alpha = made.weight * penalty
+    alpha = gram.weight * penalty
     if jnp.ndim(l2):
-        inverse = spectral.inverse(known, alpha[:, 0])
+        inverse = spectral.inverse(primal, alpha[:, 0])
     else:
-        inverse = factor_of(fixed, made, alpha[0])
-    fit = normal_equations.fit_from(made, alpha, inverse)
-    fit = refined(fixed, made, penalty, inverse, fit, intercept, steps)
+        inverse = factor_of(fixed, gram, alpha[0])
+    fit = normal_equations.fit_from(gram, alpha, inverse)
+    fit = refined(fixed, gram, penalty, inverse, fit, intercept, steps)
     params = implicit.optimum(
         functools.partial(_stationarity, intercept),
         _inverse_hessian,
         fit.params,
-        (inverse, made.mean_x, made.weight),
+        (inverse, gram.mean_x, gram.weight),
         (rows, l2),
     )
     return fit._replace(params=params)
@@ -61,18 +61,18 @@ def _stationarity(intercept: bool, params: Linear, data) -> Linear:
     return stationarity(squared_error, intercept, params, (batch, 0.0), penalty)
 
 
-def _inverse_hessian(known, gradient: Linear) -> Linear:
+def _inverse_hessian(operand, gradient: Linear) -> Linear:
     """The inverse Hessian of the objective, from that of the centred problem."""
-    inverse, center, weight = known
+    inverse, center, weight = operand
     g_w, g_b = jnp.atleast_2d(gradient.w), jnp.atleast_1d(gradient.b)
     w = weight * factor.solve(inverse, g_w - g_b[:, None] * center[None])
     b = g_b - matmul(w, center)
     return Linear(w.reshape(gradient.w.shape), b.reshape(gradient.b.shape))
 
 
-def factor_of(rows: Examples, made: Gram, alpha) -> Factor:
+def factor_of(rows: Examples, gram: Gram, alpha) -> Factor:
     """The factor of xx + diag(α), from the products where those are reliable, else from x by QR."""
-    matrix = made.xx + jnp.diag(alpha)
+    matrix = gram.xx + jnp.diag(alpha)
     scale, _ = unit_scale(jnp.diagonal(matrix))
     quick = factor.cholesky(matrix)
 
@@ -81,7 +81,7 @@ def factor_of(rows: Examples, made: Gram, alpha) -> Factor:
         return factor.of_triangle(triangle, scale)
 
     above = jnp.diag(jnp.sqrt(alpha) / scale)
-    operand = (rows, made.mean_x, scale, above)
+    operand = (rows, gram.mean_x, scale, above)
     return when(~factor.reliable(quick), slow, operand, quick)
 
 

@@ -116,9 +116,9 @@ def _of_glm(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended
 
 def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, ended, dispersion):
     family, of_outputs = family_of(loss), of_vector(loss, params.b.shape)
-    made = columns.standardised(batch, 0.0, intercept)
-    problem = columns.penalised(made, batch, 0.0, intercept, params.b.size).own
-    units = made.units
+    standard = columns.standardised(batch, 0.0, intercept)
+    problem = columns.penalised(standard, batch, 0.0, intercept, params.b.size).own
+    units = standard.units
     theta = columns.scaled(columns.rows(params), units, intercept)
     outputs = outputs_of(problem, theta)
     count = jnp.asarray(len(batch.x), outputs.dtype)

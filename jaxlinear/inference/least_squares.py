@@ -74,35 +74,35 @@ def of_least_squares(
 def _of(batch: Batch, params: Linear, ended, *, intercept: bool) -> Inference:
     examples = units.counted(batch, intercept, 0.0, common=False)
     unit = examples.units
-    made = statistics.of_batch(examples)
-    made = made if intercept else statistics.uncentred(made)
-    inverse = tall.factor_of(examples, made, jnp.zeros_like(made.mean_x))
+    gram = statistics.of_batch(examples)
+    gram = gram if intercept else statistics.uncentred(gram)
+    inverse = tall.factor_of(examples, gram, jnp.zeros_like(gram.mean_x))
     root = inverse.vectors
     rows = columns.rows(params)
     rows = Linear(rows.w * (unit.x / unit.y)[None], rows.b / unit.y)
     sides = examples._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
-    normal = double.normal(sides, rows, zero, made.mean_x)
-    squares = normal.squares.reshape(made.yy.shape)
-    freedom = made.count - inverse.rank - intercept
+    normal = double.normal(sides, rows, zero, gram.mean_x)
+    squares = normal.squares.reshape(gram.yy.shape)
+    freedom = gram.count - inverse.rank - intercept
     variance = squares / jnp.where(freedom > 0, freedom, jnp.nan)
     of_w = jnp.sum(jnp.square(root), axis=1)
-    of_b = intercept / made.weight + jnp.sum(jnp.square(matmul(made.mean_x, root)))
+    of_b = intercept / gram.weight + jnp.sum(jnp.square(matmul(gram.mean_x, root)))
     spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)
     ratio = (unit.y / unit.x).reshape(*[1] * variance.ndim, -1)
     errors = Linear(jnp.sqrt(spread) * ratio, jnp.sqrt(variance * of_b) * unit.y)
     weight = jnp.ones((), root.dtype) if batch.weight is None else examples.weight
-    scores = matmul(away_from(readable(examples), "x", made.mean_x), root)
-    leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / made.weight)
-    step, of_mean = matmul(root.T, normal.w.T), intercept * normal.b / made.weight
-    distance = jnp.sum(jnp.square(step), axis=0) + made.weight * jnp.square(of_mean)
+    scores = matmul(away_from(readable(examples), "x", gram.mean_x), root)
+    leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / gram.weight)
+    step, of_mean = matmul(root.T, normal.w.T), intercept * normal.b / gram.weight
+    distance = jnp.sum(jnp.square(step), axis=0) + gram.weight * jnp.square(of_mean)
     moved = jnp.max(jnp.abs(matmul(scores, step) + of_mean[None]), axis=0)
-    present = away_from(examples, "x", jnp.zeros_like(made.mean_x))
+    present = away_from(examples, "x", jnp.zeros_like(gram.mean_x))
     size = jnp.abs(rows.b) + matmul(jnp.abs(rows.w), jnp.max(jnp.abs(present), axis=0))
     near = distance <= jnp.square(NEAR) * variance.reshape(-1)
     ended = ended & (near | (moved <= rounding(size))).reshape(variance.shape)
     errors = nan_unless(ended, errors)
-    r2 = 1 - squares / jnp.where(made.yy == 0, jnp.nan, made.yy)
+    r2 = 1 - squares / jnp.where(gram.yy == 0, jnp.nan, gram.yy)
     if batch.weight is not None:  # σ² is that of an example of weight 1
         variance = variance * power_of_two(jnp.max(batch.weight))
     variance = variance * unit.y * unit.y

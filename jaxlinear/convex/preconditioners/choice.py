@@ -1,4 +1,23 @@
-"""The form for a problem, by measured costs."""
+"""The form for a problem, by measured costs (``costs``), and why its constants are what they are.
+
+On 2 cores, float32:
+
+==================  ==============================================================================
+constant            reason
+==================  ==============================================================================
+``_SMALL``, times   20,000 × 50: L-BFGS ends 1.7 times sooner, 300,000 × 20: 1.2. But fits that
+3                   end by their bound have gradients of 8e-5, and after Newton's steps of 1e-8.
+``_COEFFICIENTS``   A Hessian of 2,000² is 16 MB, which every model of a block has for itself.
+``_PATIENCE``       Most problems take no more than 20 steps, and need no matrix.
+``_QUICK``          Below it the small operations of a step count as much as its products, so that
+                    fewer steps are worth a matrix.
+2 · later / step    A Gram matrix is made after twice its cost: too early in vain, or too late, a
+                    fit takes at most three times as long as with foresight.
+by rows             500 × 1,500: with the matrix after 12 steps Poisson took 107 ms and Huber 45;
+                    counted with its inverse and its products, 34 and 28.
+room of 1e8         Numbers of all blocks of outputs: 400 MB.
+==================  ==============================================================================
+"""
 
 from jaxlinear.convex import costs
 from jaxlinear.convex.preconditioners.cholesky import cholesky
