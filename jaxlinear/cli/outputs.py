@@ -1,11 +1,10 @@
 """From a model's outputs to what a person asks for: classes, probabilities, numbers."""
 
-import jax
 import numpy as np
 
 import jaxlinear as jl
 from jaxlinear import checks
-from jaxlinear.cli.task import has_signs, is_independent
+from jaxlinear.cli.task import has_signs, is_independent, mean_of
 
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
@@ -29,10 +28,10 @@ def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
     Of k labels that do not exclude each other (n, k), each with its own.
     """
     if not is_independent(loss):
-        p = np.asarray(jax.nn.softmax(o))
+        p = mean_of(loss, o)
         return p.argmax(1), p.max(1)
     label = (o > 0).astype(int)
     if has_signs(loss):
         return label, np.abs(o)
-    p = np.asarray(jax.nn.sigmoid(o))
+    p = mean_of(loss, o)
     return label, np.where(label == 1, p, 1 - p)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlinear.cli import model_file
 from jaxlinear.cli.outputs import decide, outputs_of
-from jaxlinear.cli.task import NAMED, fashion_mnist, has_log_mean, has_signs, is_classifier
+from jaxlinear.cli.task import NAMED, fashion_mnist, has_signs, is_classifier, mean_of
 from jaxlinear.data.atomic import replacing
 from jaxlinear.data.files import load_features
 
@@ -40,7 +40,7 @@ def _rows(model: model_file.Model, o: np.ndarray) -> tuple[list[str], list[list]
         header = [f"{name}{end}" for end in _endings(labels) for name in ("prediction", kind)]
         pairs = [zip(*row, strict=True) for row in zip(labels, score, strict=True)]
         return header, [[text for i, p in row for text in (names[i], f"{p:.6g}")] for row in pairs]
-    columns = _columns(np.exp(o) if has_log_mean(model.loss) else o)
+    columns = _columns(mean_of(model.loss, o))
     header = [f"prediction{end}" for end in _endings(columns)]
     return header, [[f"{value:.9g}" for value in row] for row in columns]
 

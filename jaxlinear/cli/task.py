@@ -12,7 +12,7 @@ import jaxlinear as jl
 from jaxlinear.data.files import Table, load
 from jaxlinear.data.single_precision import single
 from jaxlinear.model import losses, metrics
-from jaxlinear.model.declaration import is_kinked, target_of
+from jaxlinear.model.declaration import family_of, is_kinked, target_of
 
 LOSSES = {
     loss.__name__: loss
@@ -89,9 +89,19 @@ def is_independent(loss: str) -> bool:
     return is_classifier(loss) and loss != "softmax_cross_entropy"
 
 
+def mean_of(loss: str, o: np.ndarray) -> np.ndarray:
+    """What outputs predict of y: its mean, where a loss has a family, else the outputs."""
+    family = family_of(LOSSES[loss])
+    if family is None:
+        return o
+    with jax.enable_x64(True):  # a table of numbers is computed in double precision
+        return np.asarray(family.mean(o))
+
+
 def has_log_mean(loss: str) -> bool:
     """Whether the outputs of a loss are the logarithm of what is predicted."""
-    return target_of(LOSSES[loss]) in ("counts", "positive")
+    family = family_of(LOSSES[loss])
+    return family is not None and family.mean is jnp.exp
 
 
 def metrics_of(loss: str) -> dict:

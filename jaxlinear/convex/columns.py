@@ -18,7 +18,7 @@ from jaxlinear.convex.row_space import RowSpace
 from jaxlinear.linalg.products import matmul
 from jaxlinear.loops import stored
 from jaxlinear.rows.absent import blank, ones_or, relative
-from jaxlinear.rows.blocks import fold
+from jaxlinear.rows.blocks import fold, rows_in_cache
 from jaxlinear.rows.means import away_from, floating_dtype, guess_of_mean
 from jaxlinear.types import Batch, Linear
 
@@ -135,7 +135,7 @@ def _center_and_scale(batch: Batch, intercept: bool) -> Units:
         return jax.tree.map(jnp.add, total, means(block))
 
     blocks = batch._replace(weight=share)
-    shift, square = fold(means, add, blocks, _rows_in_cache(x.shape[1]))
+    shift, square = fold(means, add, blocks, rows_in_cache(x.shape[1], 2**19))
     shift = shift if intercept else jnp.zeros_like(shift)
     least = jnp.finfo(square.dtype).eps * square
     spread = jnp.maximum(square - jnp.square(shift), least)
@@ -146,12 +146,6 @@ def _center_and_scale(batch: Batch, intercept: bool) -> Units:
 def _part_of_mean(rows: Float[Array, "m d"], share, n: int) -> Float[Array, " d"]:
     """What some rows add to the mean of n, by their shares or equally."""
     return jnp.sum(rows, axis=0) / n if share is None else matmul(share, rows)
-
-
-def _rows_in_cache(columns: int) -> int:
-    """The rows of a block that stays in the cache of a processor; an accelerator takes all."""
-    numbers = 2**19 if jax.default_backend() == "cpu" else 2**62
-    return max(numbers // columns, 1)
 
 
 def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bool[Array, " d"]:

@@ -106,10 +106,10 @@ def _summed(sums, batch: Rows):
 
 
 def _errors(options: Options, block: Rows, gram: Gram, outputs, spread):
-    """Σ w (r / (1 − h))² and Σ (1 − h), where h = w (spread + 1 / Σ w) of the intercept."""
+    """Σ w (r / (1 − h))² and Σ (1 − h), with the leverages h."""
     residual = away_from(block, "y", gram.mean_y).T - outputs
     weight = ones_or(block.weight, len(spread), spread.dtype)
-    complement = 1 - weight * (spread + options.intercept / gram.weight)
+    complement = 1 - statistics.leverage(gram, weight, spread, options.intercept)
     total = jnp.sum(where_present(block.weight, complement))
     if not options.generalized:
         lost = 1e-3 * complement < jnp.finfo(complement.dtype).eps

@@ -109,3 +109,8 @@ def _moved(gram: Gram, sign: int) -> Gram:
         xy=gram.xy + amount * outer,
         yy=gram.yy + amount * jnp.square(mean_y),
     )
+
+
+def leverage(gram: Gram, weight, spread, intercept):
+    """w (s + 1 / Σ w): the leverages of rows, of spread s = (x − x̄)ᵀ (xx + α I)⁻¹ (x − x̄)."""
+    return weight * (spread + intercept / gram.weight)

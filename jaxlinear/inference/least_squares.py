@@ -93,7 +93,8 @@ def _of(batch: Batch, params: Linear, ended, *, intercept: bool) -> Inference:
     errors = Linear(jnp.sqrt(spread) * ratio, jnp.sqrt(variance * of_b) * unit.y)
     weight = jnp.ones((), root.dtype) if batch.weight is None else examples.weight
     scores = matmul(away_from(readable(examples), "x", gram.mean_x), root)
-    leverage = weight * (jnp.sum(jnp.square(scores), axis=1) + intercept / gram.weight)
+    spread = jnp.sum(jnp.square(scores), axis=1)
+    leverage = statistics.leverage(gram, weight, spread, intercept)
     step, of_mean = matmul(root.T, normal.w.T), intercept * normal.b / gram.weight
     distance = jnp.sum(jnp.square(step), axis=0) + gram.weight * jnp.square(of_mean)
     moved = jnp.max(jnp.abs(matmul(scores, step) + of_mean[None]), axis=0)

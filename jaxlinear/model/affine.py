@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from jaxlinear import checks
+from jaxlinear.model.families import BERNOULLI, MULTINOMIAL
 from jaxlinear.types import Linear
 
 _BYTE = 1 / 255
@@ -76,7 +77,7 @@ def probabilities(params: Linear, x, *, independent: bool = False) -> Float[Arra
     """
     o = predict(params, x)
     one = o.ndim == 1 or o.shape[1] == 1
-    return jax.nn.sigmoid(o) if one or independent else jax.nn.softmax(o)
+    return BERNOULLI.mean(o) if one or independent else MULTINOMIAL.mean(o)
 
 
 def labels(params: Linear, x, *, independent: bool = False) -> Int[Array, "n *k"]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln, xlogy
 
@@ -11,11 +12,12 @@ class Family(NamedTuple):
     """The density that a loss stands for: f(y; o) = f(y; ô) exp((least(y) − loss(o, y)) / φ).
 
     ``least(y)`` is the loss at the best outputs ô for y alone, ``log_density(y, phi)`` is
-    log f(y; ô). ``link(mean)`` are the outputs at which the mean loss is least where they are the
-    same for all examples, from the mean of y (of one-hot vectors for labels), where a solver then
-    starts; None where that is not known. ``dispersion`` is φ
-    where it is known, else None. ``information(o)`` is the expected second derivative of the loss,
-    or None where it does not depend on y: with the canonical link.
+    log f(y; ô). ``dispersion`` is φ where it is known, else None. ``information(o)`` is the
+    expected second derivative of the loss; None where it does not depend on y, as with the
+    canonical link. ``link(mean)`` are the outputs at which the mean loss is least where they are
+    the same for all examples, from the mean of y (of one-hot vectors for labels), where a solver
+    then starts; None where that is not known. ``mean(o)`` is the way back: E[y], for outputs (…)
+    or (…, k).
     """
 
     least: Callable
@@ -23,6 +25,7 @@ class Family(NamedTuple):
     dispersion: float | None = None
     information: Callable | None = None
     link: Callable | None = None
+    mean: Callable | None = None
 
 
 def _entropy(q):
@@ -58,17 +61,34 @@ GAUSSIAN = Family(
     lambda y: jnp.zeros_like(jnp.sum(y)),
     lambda y, phi: -0.5 * jnp.size(y) * jnp.log(2 * jnp.pi * phi),
     link=lambda mean: mean,
+    mean=lambda o: o,
 )
 MULTINOMIAL = Family(
-    _entropy_of_labels, lambda y, phi: -_entropy_of_labels(y), 1.0, link=_log_shares
+    _entropy_of_labels,
+    lambda y, phi: -_entropy_of_labels(y),
+    1.0,
+    link=_log_shares,
+    mean=jax.nn.softmax,
 )
-BERNOULLI = Family(_binary_entropy, lambda y, phi: -_binary_entropy(y), 1.0, link=_logit)
+BERNOULLI = Family(
+    _binary_entropy,
+    lambda y, phi: -_binary_entropy(y),
+    1.0,
+    link=_logit,
+    mean=jax.nn.sigmoid,
+)
 POISSON = Family(
     _least_of_poisson,
     lambda y, phi: -_least_of_poisson(y) - jnp.sum(gammaln(y + 1)),
     1.0,
     link=jnp.log,
+    mean=jnp.exp,
 )
 GAMMA = Family(
-    lambda y: jnp.sum(1 + jnp.log(y)), _log_gamma_density, None, jnp.ones_like, link=jnp.log
+    lambda y: jnp.sum(1 + jnp.log(y)),
+    _log_gamma_density,
+    None,
+    jnp.ones_like,
+    link=jnp.log,
+    mean=jnp.exp,
 )

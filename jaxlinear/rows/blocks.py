@@ -56,6 +56,16 @@ def fold(start: Callable, visit: Callable, batch: Rows, size: int):
     return visit(carry, block(n - ragged, ragged)) if ragged else carry
 
 
+def rows_in_cache(columns: int, numbers: int, *, least: int = 1, most: int = 2**62) -> int:
+    """The rows of a block of so many numbers that a processor keeps it in its cache.
+
+    An accelerator has no such cache, and takes as many as there may be.
+    """
+    if jax.default_backend() != "cpu":
+        return most
+    return min(max(numbers // columns, least), most)
+
+
 def shards_of(x) -> int:
     """Into how many parts the rows of x are laid out; 1 where that is not known."""
     layout = None if checks.is_traced(x) else getattr(x, "sharding", None)

@@ -10,7 +10,7 @@ import pytest
 from jaxlinear.data.fashion.make_sample import sample
 from jaxlinear.data.fashion.sample import PATH, fashion_mnist_sample
 
-OFFICIAL = Path(__file__).parents[2] / "shared" / "fashion-mnist"
+OFFICIAL = Path(__file__).parents[3] / "shared" / "fashion-mnist"
 
 
 def test_holds_what_is_promised():

@@ -545,7 +545,7 @@ def test_every_option_has_help(capsys):
 def test_ctrl_c_in_the_middle_ends_at_once_and_saves_nothing(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxlinear", "train", "--epochs", "1000000", "--out", tmp_path],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
     )
     seen = b""

@@ -11,7 +11,7 @@ import pytest
 import jaxlinear as jl
 from jaxlinear import inference
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason="the reference sets are not beside the checkout"
 )

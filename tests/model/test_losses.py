@@ -139,6 +139,22 @@ def test_target_kinds_are_seen_through_partial():
     assert losses.target_of(lambda o, y: o - y) == "real"
 
 
+@pytest.mark.parametrize(
+    "loss, y", [("squared_error", -2.0), ("logistic", 0.3), ("poisson", 2.5), ("gamma", 0.4)]
+)
+def test_the_mean_of_a_family_is_where_its_loss_is_least(loss, y):
+    loss = getattr(losses, loss)
+    family = losses.family_of(loss)
+    o = family.link(jnp.asarray(y))
+    np.testing.assert_allclose(family.mean(o), y, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(loss)(o, y), 0, atol=1e-6)
+
+
+def test_the_mean_of_classes_is_softmax():
+    o, y = jnp.log(jnp.array([0.2, 0.5, 0.3])), jnp.array([0.2, 0.5, 0.3])
+    np.testing.assert_allclose(losses.family_of(losses.softmax_cross_entropy).mean(o), y, rtol=1e-6)
+
+
 def test_a_loss_with_an_option_bound_is_no_likelihood():
     cross_entropy = losses.softmax_cross_entropy
     assert losses.family_of(functools.partial(cross_entropy)) is losses.family_of(cross_entropy)

@@ -131,10 +131,11 @@ def test_what_does_not_divide_is_refused():
 
 def test_any_number_of_devices_gives_the_same_fit():
     here, library = pathlib.Path(__file__).parent, pathlib.Path(jl.__file__).parents[1]
+    flags = os.environ.get("XLA_FLAGS", "")
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join(map(str, (library, here))),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={max(COUNTS)}",
+        "PYTHONPATH": os.pathsep.join(map(str, (library, here, here.parent))),
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={max(COUNTS)}",
     }
     done = subprocess.run(
         [sys.executable, "-c", "import test_devices; test_devices.check()"],

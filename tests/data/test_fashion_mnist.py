@@ -30,7 +30,7 @@ import pytest
 from jaxlinear.data.fashion.dataset import fashion_mnist, verify
 from jaxlinear.data.fashion.sample import fashion_mnist_sample
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OFFICIAL = ROOT.parent / "shared" / "fashion-mnist"
 NAMES = [f"{a}-{b}-ubyte" for a in ("train", "t10k") for b in ("images-idx3", "labels-idx1")]
 

@@ -22,7 +22,7 @@ from jaxlinear.convex.preconditioners.diagonal import diagonal
 from jaxlinear.convex.preconditioners.eigenbasis import eigenbasis
 from jaxlinear.convex.preconditioners.subsampled import subsampled_after
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "glm"
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "glm"
 Status = jl.Status
 FORMS = {
     "exact": cholesky,
