@@ -65,7 +65,7 @@ def certificate(
     # What rounding the parameters has cost, at most: the objective is above its tangent.
     rounding = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
     gap = _gap(loss, problem, outputs, gradient, state, d) + rounding
-    losses = jax.vmap(loss)(outputs, problem.y)
+    losses = jax.vmap(loss)(outputs, problem.target)
     return Certificate(
         value, Linear(in_columns, b.sum(axis=1)), gap, PerExample(outputs, losses, total.slopes)
     )
@@ -127,7 +127,7 @@ def recedes(
     moves = here & (size > rest * largest)
     far = _FAR / jnp.where(largest > 0, largest, 1)
     noise = 8 * jnp.finfo(change.dtype).eps
-    ahead = jax.vmap(loss)(there.outputs + far * change, problem.y)
+    ahead = jax.vmap(loss)(there.outputs + far * change, problem.target)
     rises = ~(ahead <= there.losses + noise * jnp.abs(there.losses))
     along = there.slopes * change
     falls = jnp.sum(along, axis=1) < -noise * jnp.sum(jnp.abs(along), axis=1)

@@ -20,25 +20,29 @@ from jaxlinear.loops import when
 from jaxlinear.rows.absent import where_present
 
 
-def advance(setting: Method, prepared, problem: Problem, state: State, clock, ending) -> State:
-    """One step, of a model that is not done; and of one that waits for its last when ``ending``."""
-    form = setting.form
-    last = is_last(form, state, setting.tol)
-    active = is_unfinished(setting, state)
+def advance(method: Method, prepared, problem: Problem, state: State, clock, ending) -> State:
+    """One step of a model that is not done.
+
+    With L-BFGS a model whose next step may be its last waits until ``ending``: that step takes
+    products with the Hessian, for which all models of a ``vmap`` would have to wait.
+    """
+    form = method.form
+    last = is_last(form, state, method.tol)
+    active = is_unfinished(method, state)
     if form.memory:
         active &= ending | ~last
     newton = last | (form.memory == 0)
 
-    built, ahead = _rebuilt(setting, prepared, problem, state, clock, last)
+    built, ahead = _rebuilt(method, prepared, problem, state, clock, last)
     precondition = functools.partial(form.apply, problem, prepared, built)
     if form.products:
         inverse_hessian = functools.partial(lbfgs.inverse_hessian, state.steps, precondition)
-        step = functools.partial(_newton_step, setting, problem, inverse_hessian)
+        step = functools.partial(_newton_step, method, problem, inverse_hessian)
         ahead = when(active & newton, step, (state, ahead), ahead)
-    direction, blind = _direction(setting, problem, state.gradient, ahead)
+    direction, blind = _direction(method, problem, state.gradient, ahead)
     change = outputs_of(problem, direction)
     ray = _ray(problem, state, direction, change, blind)
-    found = line_search.search(setting.loss, problem, ray)
+    found = line_search.search(method.loss, problem, ray)
 
     better = active & found.good
     step = found.t * direction
@@ -52,15 +56,15 @@ def advance(setting: Method, prepared, problem: Problem, state: State, clock, en
 
     eps = jnp.finfo(theta.dtype).eps
     promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
-    # Near the end the value is all rounding, and the promise tells whether anything is gained:
-    # but not of a step that a kink has cut short.
+    # Near the end a change of the value is all rounding. Whether there is progress is seen by the
+    # promises, unless a kink has cut the step short.
     no_gain = (found.rise >= 0) & (promise > state.gap / 4) & (found.t > 0.01)
-    # Where the curvature is less than its damping, steps are short and go on for ever.
+    # Where the curvature is less than the damping of its factor, steps are too short for ever.
     noise = 32 * eps * state.size
     no_gain |= (found.rise >= -noise) & (promise > 0.8 * state.gap) & (ratio > 0.8)
     failed = active & (~found.good | no_gain)
-    weary = failed & ~newton  # of L-BFGS: the next step is Newton's
-    # Also of a step that was not taken, since there was nothing to gain.
+    weary = failed & ~newton  # L-BFGS has no more to offer: the next step is a Newton step
+    # Also where no step was taken, because there was nothing to gain.
     t = jnp.where(found.good, found.t, 1)
     moved = t * jnp.max(where_present(problem.present, jnp.abs(change)))
     level = jnp.sqrt(eps) * state.size
@@ -73,7 +77,7 @@ def advance(setting: Method, prepared, problem: Problem, state: State, clock, en
 
     scale = choose(scale_of(found.values, state.least, state.floor), state.scale)
     left = choose(jnp.sum(following * gradient) / 2, state.left)
-    calm = newton & (jnp.maximum(promise, left / 10) <= setting.tol * scale)
+    calm = newton & (jnp.maximum(promise, left / 10) <= method.tol * scale)
     short = moved <= 0.5
     is_rounding = functools.partial(_is_rounding, problem)
     short = when(calm & ~short, is_rounding, (state.outputs, moved), short)
@@ -114,54 +118,53 @@ def _is_rounding(problem: Problem, operand):
     return moved <= rounding * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
 
 
-def _rebuilt(setting: Method, prepared, problem: Problem, state: State, clock, last):
-    """What the form is made of where it is due to be made anew, and H⁻¹ g by it."""
-    form = setting.form
+def _rebuilt(method: Method, prepared, problem: Problem, state: State, clock, last):
+    """The form built anew where that is due, and H⁻¹ g by it; else what there is."""
+    form = method.form
     if form.due is None:
         return state.built, state.ahead
 
-    rebuild = functools.partial(_built, setting, prepared, problem)
+    rebuild = functools.partial(_built, method, prepared, problem)
     due = form.due(clock, state.left / state.gap, last)
     return when(due, rebuild, state, (state.built, state.ahead))
 
 
-def _built(setting: Method, prepared, problem: Problem, state: State):
-    """What the form is made of at the outputs of a state, and H⁻¹ g by it and the last steps."""
-    built = setting.form.build(prepared, problem, setting.loss, state.outputs)
-    precondition = functools.partial(setting.form.apply, problem, prepared, built)
+def _built(method: Method, prepared, problem: Problem, state: State):
+    """The form at the outputs of a state, and H⁻¹ g by it and the last steps."""
+    built = method.form.build(prepared, problem, method.loss, state.outputs)
+    precondition = functools.partial(method.form.apply, problem, prepared, built)
     return built, lbfgs.inverse_hessian(state.steps, precondition, state.gradient)
 
 
-def grown(setting: Method, prepared, problem: Problem, state: State):
-    """What was prepared, grown where the end is not near; and the state that fits to it."""
-    form = setting.form
+def grown(method: Method, prepared, problem: Problem, state: State):
+    """What was prepared, grown (see ``Curvature``) where the end is not near; and its state."""
+    form = method.form
     if form.grow is None:
         return prepared, state
 
     def grow(operand):
         problem, state = operand
-        prepared = form.grow(problem, setting.loss, state.outputs)
+        prepared = form.grow(problem, method.loss, state.outputs)
         # What was learned of its size is of another preconditioner.
         steps = state.steps._replace(size=jnp.ones_like(state.steps.size))
         state = state._replace(steps=steps)
-        built, ahead = _built(setting, prepared, problem, state)
+        built, ahead = _built(method, prepared, problem, state)
         return prepared, state._replace(built=built, ahead=ahead)
 
-    return when(is_unfinished(setting, state), grow, (problem, state), (prepared, state))
+    return when(is_unfinished(method, state), grow, (problem, state), (prepared, state))
 
 
-def _direction(setting: Method, problem: Problem, gradient, ahead):
-    """The direction of the step, of no more than 1e8, and whether it is a ``blind`` one.
+def _direction(method: Method, problem: Problem, gradient, ahead):
+    """The direction of the step, with entries of at most 1e8, and whether it is ``blind``.
 
-    Where the curvature of all losses has died away, H⁻¹ is no measure for a step. The search goes
-    beyond t = 1 where it has to. Where there is no curvature at all, as of Huber's loss where every
-    residual is large, or no number, the step is that of steepest descent: without a promise.
+    It is −H⁻¹ g. Where there is no curvature at all, as of Huber's loss with large residuals alone,
+    or where H⁻¹ g is no number, it is −g: steepest descent, which promises nothing.
     """
     largest = jnp.max(jnp.abs(ahead))
     blind = (largest == 0) & jnp.any(gradient)
     direction = jnp.where(blind | ~jnp.isfinite(largest), -gradient, -ahead)
     direction /= jnp.maximum(jnp.max(jnp.abs(direction)) / 1e8, 1)
-    if setting.classes:
+    if method.classes:
         direction = without_shared(problem, direction)
     return direction, blind
 
@@ -175,15 +178,15 @@ def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
     return Ray(state.outputs, change, state.value, first, second, slope, size)
 
 
-def _newton_step(setting: Method, problem: Problem, inverse_hessian: Callable, operand):
-    """H⁻¹ times the gradient, the better the nearer the end (Eisenstat and Walker, 1996).
+def _newton_step(method: Method, problem: Problem, inverse_hessian: Callable, operand):
+    """H⁻¹ g by conjugate gradients, more exactly towards the end (Eisenstat and Walker, 1996).
 
-    But not better than leaves what ends the iteration; ``inverse_hessian`` is about H⁻¹, and
-    ``ahead`` what that makes of the gradient.
+    But no more exactly than it takes to end the iteration. ``inverse_hessian`` preconditions, and
+    ``ahead`` is what it makes of the gradient.
     """
     state, ahead = operand
-    hessian = hessian_product(setting.loss, problem, state.outputs)
+    hessian = hessian_product(method.loss, problem, state.outputs)
     part = jnp.sum(ahead * state.gradient) / state.scale
-    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * setting.tol / part), 0.25)
-    most = setting.form.products
+    within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * method.tol / part), 0.25)
+    most = method.form.products
     return conjugate_gradients.solve(hessian, inverse_hessian, state.gradient, ahead, within, most)

@@ -21,7 +21,7 @@ from jaxlinear.convex.state import Method, State, is_unfinished, started
 from jaxlinear.convex.turns import minimise_many
 
 
-def minimise(setting: Method, problem: Problem, theta, prepared=None) -> tuple[State, Any]:
+def minimise(method: Method, problem: Problem, theta, prepared=None) -> tuple[State, Any]:
     """From θ until a step promises less than ``tol`` of the objective, or makes nothing less.
 
     Also returns what the form of the curvature was ``prepared`` with, unless it is given. Under
@@ -31,16 +31,16 @@ def minimise(setting: Method, problem: Problem, theta, prepared=None) -> tuple[S
 
     @jax.custom_batching.custom_vmap
     def solve(problem, tol, theta, prepared):
-        told = setting._replace(tol=tol)
+        told = method._replace(tol=tol)
         if prepared is None:
             prepared = told.form.prepare(problem)
         return _run(told, prepared, problem, theta)
 
-    solve.def_vmap(functools.partial(minimise_many, setting))
-    return solve(problem, setting.tol, theta, prepared)
+    solve.def_vmap(functools.partial(minimise_many, method))
+    return solve(problem, method.tol, theta, prepared)
 
 
-def _run(setting: Method, prepared, problem: Problem, theta) -> tuple[State, Any]:
+def _run(method: Method, prepared, problem: Problem, theta) -> tuple[State, Any]:
     """Steps until the end; a form that grows does so in between, where the end is not near."""
 
     def stage(carry):
@@ -48,20 +48,20 @@ def _run(setting: Method, prepared, problem: Problem, theta) -> tuple[State, Any
 
         def unfinished(carry):
             clock, state = carry
-            return is_unfinished(setting, state) & (clock < most)
+            return is_unfinished(method, state) & (clock < most)
 
         def advance(carry):
             clock, state = carry
-            return clock + 1, iteration.advance(setting, prepared, problem, state, clock, True)
+            return clock + 1, iteration.advance(method, prepared, problem, state, clock, True)
 
         clock, state = jax.lax.while_loop(unfinished, advance, (clock, state))
-        prepared, state = grown(setting, prepared, problem, state)
-        return clock, state, prepared, jnp.int32(setting.most)
+        prepared, state = grown(method, prepared, problem, state)
+        return clock, state, prepared, jnp.int32(method.most)
 
-    state = started(setting, prepared, problem, theta)
-    most = setting.form.steps or setting.most
+    state = started(method, prepared, problem, theta)
+    most = method.form.steps or method.most
     start = jnp.int32(0), state, prepared, jnp.int32(most)
     _, state, prepared, _ = jax.lax.while_loop(
-        lambda carry: is_unfinished(setting, carry[1]), stage, start
+        lambda carry: is_unfinished(method, carry[1]), stage, start
     )
     return state, prepared

@@ -14,14 +14,14 @@ from jaxlinear.rows.absent import blank
 
 
 class Problem(NamedTuple):
-    """Σ_i share_i loss(θ x_i, y_i) + ½ Σ λ θ², with columns of x that are alike in size.
+    """Σ_i share_i loss(θ x_i, target_i) + ½ Σ λ θ², with columns of x that are alike in size.
 
     ``share`` are weights that sum to 1; of 0 where an example is not ``present``: None where all
     are. θ is (k, p).
     """
 
     x: Float[Array, "n p"]
-    y: Any
+    target: Any
     share: Float[Array, " n"]
     penalty: Float[Array, "k p"]
     present: Bool[Array, " n"] | None = None
@@ -47,7 +47,7 @@ def values_at(loss: Callable, problem: Problem, outputs: Float[Array, "n k"]) ->
     """The mean loss at these outputs, with its derivatives."""
 
     def total(outputs):
-        each = jax.vmap(loss)(outputs, problem.y)
+        each = jax.vmap(loss)(outputs, problem.target)
         return jnp.sum(problem.share * each), jnp.sum(problem.share * jnp.abs(each))
 
     (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
@@ -86,7 +86,7 @@ def better_start(loss: Callable, problem: Problem, theta, other):
     """Of two starts the one whose loss is less; ``other`` where it is no number at θ."""
 
     def value(theta):
-        each = jax.vmap(loss)(outputs_of(problem, theta), problem.y)
+        each = jax.vmap(loss)(outputs_of(problem, theta), problem.target)
         return jnp.sum(problem.share * each)
 
     return jnp.where(value(theta) <= value(other), theta, other)
@@ -94,7 +94,7 @@ def better_start(loss: Callable, problem: Problem, theta, other):
 
 def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:
     """The Hessians of the losses in their outputs, times their shares."""
-    return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.y)
+    return problem.share[:, None, None] * jax.vmap(jax.hessian(loss))(outputs, problem.target)
 
 
 def mean_of_curvatures(loss: Callable, problem: Problem, outputs) -> Float[Array, " k"]:
@@ -112,7 +112,7 @@ def curvatures(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k"]
     Of many outputs it is an estimate. The mean of v · h v over vectors v of random signs is the
     diagonal of h (Hutchinson, 1990), and every example has vectors of its own.
     """
-    slopes = jax.grad(lambda o: jnp.sum(problem.share * jax.vmap(loss)(o, problem.y)))
+    slopes = jax.grad(lambda o: jnp.sum(problem.share * jax.vmap(loss)(o, problem.target)))
     product = jax.linearize(slopes, outputs)[1]
     k = outputs.shape[1]
 

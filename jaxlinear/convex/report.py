@@ -82,7 +82,7 @@ def _with_left_out(told: Certificate, batch: Batch, l2, space: RowSpace) -> Cert
 
 
 def _has_numbers(batch: Batch) -> Bool[Array, ""]:
-    return checks.finite_where_present(batch._replace(y=batch.y[0]))
+    return checks.finite_where_present(batch._replace(y=batch.y.y))
 
 
 def _has_optimum(setting: Setting, problem: Problem, units, mean) -> Bool[Array, ""]:

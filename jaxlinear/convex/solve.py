@@ -78,7 +78,9 @@ def solve(setting: Setting, data: Data, l2, start: Linear, shared: Shared | None
     # Every output is a model of its own, with one row of θ.
     each = columns.Problems(
         *(
-            many._replace(y=jax.tree.map(jnp.transpose, many.y), penalty=many.penalty[:, None])
+            many._replace(
+                target=jax.tree.map(jnp.transpose, many.target), penalty=many.penalty[:, None]
+            )
             for many in problems
         )
     )
@@ -113,12 +115,12 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
 def _least(loss: Callable) -> Callable | None:
     """The least that the loss of a target can be, where its family is known."""
     family = family_of(loss)
-    return family and (lambda target: family.least(target[0]))
+    return family and (lambda target: family.least(target.y))
 
 
 def _mean_target(loss: Callable, problem: Problem, shape) -> Float[Array, "*k"]:
     """The mean of y, for labels that of their one-hot vectors: the share of every class."""
-    y = problem.y[0]
+    y = problem.target.y
     if shape and y.ndim == 1:
         y = y[:, None] == jnp.arange(shape[0])[None]
     return jnp.tensordot(problem.share, y.astype(problem.share.dtype), axes=1)
@@ -134,8 +136,8 @@ def _intercepts_alone(setting: Setting, problem: Problem, mean) -> Float[Array, 
     if family is None or family.link is None or not setting.intercept:
         return theta
     b = family.link(mean)
-    if len(problem.y) > 1:
-        b = b - jnp.tensordot(problem.share, problem.y[1], axes=1)
+    if problem.target.offset is not None:
+        b = b - jnp.tensordot(problem.share, problem.target.offset, axes=1)
     return theta.at[:, -1].set(jnp.where(jnp.isfinite(b), b, 0).reshape(-1))
 
 

@@ -32,19 +32,24 @@ class Method(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the iteration is, and what it knows.
+    """Where the iteration is, and what is known of the steps so far.
 
-    ``value`` is the mean loss, ``gradient`` that of the objective. ``size`` is what the rounding of
-    the value is relative to, ``scale`` what ``tol`` is: the mean loss less ``least``, the least it
-    can be (of counts near 1e8 nearly all of a loss is what no model changes), and no less than
-    ``floor``. ``ahead`` is H⁻¹ times the gradient by the form of H that was ``built`` last and the
-    last steps. Of the last step, ``gap`` is the decrease that the quadratic model promised to it,
-    ``left`` what it leaves to the next by ``ahead``, ``bound`` what it leaves at most, ``moved``
-    the largest change of an output in it, ``short`` whether that was ½ at most, or all rounding,
-    and ``ratio`` the slope along it that it left, as a part of the slope before: 1 where no length
-    was found. ``calm`` are the last steps in a row of Newton's that promised no more than ``tol``,
-    and left little. ``clear`` are the last steps that promised more than two levels of rounding,
-    and ``reach`` the largest change of an output in them.
+    At θ: ``value`` is the mean loss, ``size`` what its rounding is relative to, ``gradient`` that
+    of the objective, ``ahead`` the gradient times an approximate inverse Hessian: of the form that
+    was ``built`` last and of the last ``steps`` (L-BFGS). ``scale`` is what ``tol`` is relative to:
+    the mean loss less ``least``, the least that it can be for these targets (of counts near 1e8
+    nearly all of a loss is what no model changes), and no less than ``floor``.
+
+    Of the last step: ``gap`` is the decrease that the quadratic model promised for it, ``left``
+    the decrease that it promises for the next, ``bound`` the most by which the objective may
+    still decrease, ``moved`` the largest change of an output, ``short`` whether that was at most
+    ½, or no more than rounding, ``ratio`` the slope along the step at its end, relative to that at
+    its start (1 where no length was found).
+
+    ``calm`` counts the last Newton steps in a row that promised no more than ``tol`` and left
+    little. ``clear`` are the last steps that promised more than two levels of rounding, and
+    ``reach`` the largest change of an output in them: ``certificate`` looks along them for an
+    optimum at infinity.
     """
 
     theta: Float[Array, "k p"]
@@ -72,22 +77,22 @@ class State(NamedTuple):
     stuck: Bool[Array, ""]
 
 
-def started(setting: Method, prepared, problem: Problem, theta) -> State:
+def started(method: Method, prepared, problem: Problem, theta) -> State:
     """The state at θ, before the first step."""
-    form = setting.form
+    form = method.form
     outputs = outputs_of(problem, theta)
-    total = values_at(setting.loss, problem, outputs)
+    total = values_at(method.loss, problem, outputs)
     gradient = gradient_at(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
     least = zero - jnp.inf
-    if setting.least is not None:
-        least = jnp.sum(problem.share * jax.vmap(setting.least)(problem.y)).astype(theta.dtype)
+    if method.least is not None:
+        least = jnp.sum(problem.share * jax.vmap(method.least)(problem.target)).astype(theta.dtype)
     scale = scale_of(total, least, zero)
     if form.begin:
-        built = form.begin(prepared, problem, setting.loss, outputs)
+        built = form.begin(prepared, problem, method.loss, outputs)
         ahead = form.apply(problem, prepared, built, gradient)
     else:
-        build = functools.partial(form.build, prepared, problem, setting.loss)
+        build = functools.partial(form.build, prepared, problem, method.loss)
         shape = jax.eval_shape(build, outputs)
         built = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
         ahead = jnp.zeros_like(theta)
@@ -124,33 +129,36 @@ def scale_of(total: Values, least, floor):
     return jnp.maximum(jnp.minimum(total.value - least, total.size), jnp.maximum(noise, floor))
 
 
-def is_unfinished(setting: Method, state: State):
+def is_unfinished(method: Method, state: State):
     """Whether another step is to be taken."""
-    return (state.number < setting.most) & ~has_arrived(state, setting.tol) & ~state.stuck
+    return (state.number < method.most) & ~has_arrived(state, method.tol) & ~state.stuck
 
 
 def has_arrived(state: State, tol):
-    """Whether nothing is left to gain.
+    """Whether the optimum is reached.
 
-    A bound says so; or a step of Newton's promised little, and left little: the curvature did not
-    change. A long step may be one of many to an optimum far away, and takes some more to tell.
+    It is where the bound is below a tenth of ``tol``, or where a Newton step promised less than
+    ``tol`` and the next would promise less again. After a step that moves an output by more than ½
+    this must hold ``_CALM`` times in a row: on the way to an optimum that is far away, or at
+    infinity, every step promises little.
     """
     enough = jnp.where(state.short, 1, _CALM)
     return (state.calm >= enough) | (state.bound <= tol * state.scale / 10)
 
 
 def is_last(form: Curvature, state: State, tol):
-    """Whether the next step promises little enough to end with it: then it is Newton's.
+    """Whether the next step promises so little that it may be the last, a Newton step.
 
-    What L-BFGS promises may be too little, for what it has not seen.
+    With L-BFGS it must promise 50 times less, since directions of little curvature that no step
+    has explored yet are missing from its promise.
     """
     return state.left <= tol * state.scale / (50 if form.memory else 1)
 
 
 def bound_of(problem: Problem, gradient, ahead):
-    """‖g‖² / (2 λ): how far a convex objective is above its optimum, at most; inf without λ.
+    """‖g‖² / (2 λ), the most that a convex objective is above its optimum; inf where λ = 0.
 
-    The intercepts, which have no penalty, count as what a step promises to them.
+    Intercepts have no penalty: for them it is what the next step promises.
     """
     free = problem.penalty == 0
     squares = jnp.square(gradient) / jnp.where(free, 1, problem.penalty)

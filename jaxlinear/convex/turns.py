@@ -12,7 +12,7 @@ from jaxlinear.convex.state import Method, State, is_last, is_unfinished, starte
 _BLOCK = 32  # models that take steps together, at least
 
 
-def minimise_many(setting: Method, models: int, batched, problem: Problem, tol, theta, prepared):
+def minimise_many(method: Method, models: int, batched, problem: Problem, tol, theta, prepared):
     """``minimise`` for the leaves with a leading axis, those that are ``batched``.
 
     A block of models takes steps until some of them are done; then others take their places. The
@@ -24,33 +24,33 @@ def minimise_many(setting: Method, models: int, batched, problem: Problem, tol, 
         theta = jnp.broadcast_to(theta, (models, *theta.shape))
     if prepared is None:
         shares_x = not (of_problem.x or of_problem.share)
-        prepared = _prepared_for_many(setting.form, problem, of_problem, shares_x)
+        prepared = _prepared_for_many(method.form, problem, of_problem, shares_x)
         of_prepared = jax.tree.map(lambda _: not shares_x, prepared)
     of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
 
     def start(given, theta):
         problem, tol, prepared = given
-        return started(setting._replace(tol=tol), prepared, problem, theta)
+        return started(method._replace(tol=tol), prepared, problem, theta)
 
     state = jax.vmap(start, (axes, 0))((problem, tol, prepared), theta)
-    if setting.form.grow is None:
-        state = _take_turns(setting, of_given, (problem, tol, prepared), state)
+    if method.form.grow is None:
+        state = _take_turns(method, of_given, (problem, tol, prepared), state)
         return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
 
     def stage(carry):
         state, prepared, most = carry
         given = problem, tol, prepared
-        state = _take_turns(setting._replace(most=most), of_given, given, state)
-        return *jax.vmap(grow, (axes, 0))(given, state), jnp.int32(setting.most)
+        state = _take_turns(method._replace(most=most), of_given, given, state)
+        return *jax.vmap(grow, (axes, 0))(given, state), jnp.int32(method.most)
 
     def grow(given, state):
         problem, tol, prepared = given
-        prepared, state = grown(setting._replace(tol=tol), prepared, problem, state)
+        prepared, state = grown(method._replace(tol=tol), prepared, problem, state)
         return state, prepared
 
     def unfinished(carry):
-        return jnp.any(is_unfinished(setting._replace(tol=tol), carry[0]))
+        return jnp.any(is_unfinished(method._replace(tol=tol), carry[0]))
 
     prepared = jax.tree.map(
         lambda leaf, own: leaf if own else jnp.stack([leaf] * models), prepared, of_prepared
@@ -58,18 +58,18 @@ def minimise_many(setting: Method, models: int, batched, problem: Problem, tol, 
     of_prepared = jax.tree.map(lambda _: True, prepared)
     of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
-    begin = state, prepared, jnp.int32(min(setting.form.steps, setting.most))
+    begin = state, prepared, jnp.int32(min(method.form.steps, method.most))
     state, prepared, _ = jax.lax.while_loop(unfinished, stage, begin)
     return (state, prepared), (jax.tree.map(lambda _: True, state), of_prepared)
 
 
-def _take_turns(setting: Method, of_given, given, state: State) -> State:
+def _take_turns(method: Method, of_given, given, state: State) -> State:
     """Steps of models side by side, until all are done.
 
     What is ``of_given``, problems, tolerances and what was prepared, every model has of its own.
     """
     tol = given[1]
-    form = setting.form
+    form = method.form
     axes = jax.tree.map(_axis, of_given)
     models = len(state.number)
     # All models take about as many steps of Newton's; of L-BFGS one takes 10, another 50.
@@ -78,11 +78,11 @@ def _take_turns(setting: Method, of_given, given, state: State) -> State:
 
     def step(given, state: State, clock, ending):
         problem, tol, prepared = given
-        return advance(setting._replace(tol=tol), prepared, problem, state, clock, ending)
+        return advance(method._replace(tol=tol), prepared, problem, state, clock, ending)
 
     def needs_step(state: State, tol, ending):
         waits = is_last(form, state, tol) & jnp.logical_not(ending) & (form.memory > 0)
-        return is_unfinished(setting._replace(tol=tol), state) & ~waits
+        return is_unfinished(method._replace(tol=tol), state) & ~waits
 
     def run(state: State) -> State:
         """Steps of a block: models that need some, and then others, which stay."""

@@ -124,11 +124,11 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, end
     count = jnp.asarray(len(batch.x), outputs.dtype)
     count = count if batch.weight is None else jnp.sum(batch.weight)
 
-    slopes = jax.vmap(jax.grad(of_outputs))(outputs, problem.y)
+    slopes = jax.vmap(jax.grad(of_outputs))(outputs, problem.target)
     if family and family.information:
         bends = jax.vmap(lambda o: jnp.diag(family.information(o)))(outputs)
     else:
-        bends = jax.vmap(jax.hessian(of_outputs))(outputs, problem.y)
+        bends = jax.vmap(jax.hessian(of_outputs))(outputs, problem.target)
     matrix = hessian(problem, problem.share[:, None, None] * bends)
     inverse = factor.from_eigenvalues(matrix)
     freedom = count - inverse.rank
@@ -154,7 +154,8 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, end
         return Linear(of(root.w).reshape(params.w.shape), of(root.b).reshape(params.b.shape))
 
     size = jnp.max(jnp.abs(params.b) + matmul(jnp.abs(params.w), jnp.abs(units.center)))
-    size = sum((jnp.max(jnp.abs(part)) for part in problem.y[1:]), size)
+    if problem.target.offset is not None:
+        size = size + jnp.max(jnp.abs(problem.target.offset))
     size = size + jnp.max(jnp.abs(outputs))
     gradient = matmul(problem.share, scores)
     sound = ended & at_optimum(gradient, meat, directions, problem, count, size)
@@ -162,7 +163,7 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, end
     sound = jnp.broadcast_to(sound, params.b.shape)
     plain = nan_unless(sound, errors(phi * jnp.eye(len(meat), dtype=meat.dtype)))
     robust = nan_unless(sound, errors(meat))
-    likelihood = _likelihood(family, problem, count, jax.vmap(of_outputs)(outputs, problem.y))
+    likelihood = _likelihood(family, problem, count, jax.vmap(of_outputs)(outputs, problem.target))
     return GlmInference(plain, robust, phi, freedom, *likelihood)
 
 
@@ -170,7 +171,7 @@ def _likelihood(family: families.Family | None, problem: Problem, count, each):
     """The deviance and the log-likelihood, from the losses of the examples."""
     if family is None:
         return jnp.full_like(count, jnp.nan), jnp.full_like(count, jnp.nan)
-    y = problem.y[0]
+    y = problem.target.y
     deviance = 2 * count * jnp.sum(problem.share * (each - jax.vmap(family.least)(y)))
     phi = deviance / count if family.dispersion is None else family.dispersion
     density = jax.vmap(lambda y: family.log_density(y, phi))(y)

@@ -1,9 +1,11 @@
 """The objective: the weighted mean loss over a batch plus the penalty, and the one ``vmap``."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
 
 from jaxlinear.model import penalties
 from jaxlinear.model.affine import affine
@@ -62,17 +64,23 @@ def stationarity(loss: Callable, intercept: bool, params, data, penalty: Callabl
     return gradient if intercept else gradient._replace(b=params.b)
 
 
+class Target(NamedTuple):
+    """What a loss is told beside the outputs: y, and what is added to the outputs, or None."""
+
+    y: Shaped[Array, "n *k"]
+    offset: Float[Array, "n *k"] | None
+
+
 def with_target(batch: Batch, offset) -> Batch:
-    """The batch with the target that ``with_offset`` expects."""
-    return batch._replace(y=(batch.y,) if offset is None else (batch.y, offset))
+    """The batch whose y is the ``Target`` that ``with_offset`` expects."""
+    return batch._replace(y=Target(batch.y, offset))
 
 
 def with_offset(loss: Callable) -> Callable:
-    """``loss(o, target)`` whose target is a tuple of y and, where there is one, an offset of o."""
+    """``loss(o + offset, y)`` as a function of o and a ``Target``."""
 
-    def shifted(o, target):
-        y, *offset = target
-        return loss(o + offset[0] if offset else o, y)
+    def shifted(o, target: Target):
+        return loss(o if target.offset is None else o + target.offset, target.y)
 
     return shifted
 

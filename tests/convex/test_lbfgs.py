@@ -137,10 +137,10 @@ def test_the_gram_matrix_of_rows_says_what_that_of_columns_says(outputs, x64):
     )
     g = jnp.asarray(rng.normal(size=(outputs, 40)))
     made = [
-        form.grow(problem, squared_error, problem.y)
+        form.grow(problem, squared_error, problem.target)
         for form in (gram_after(9), gram_after(9, by_rows=True))
     ]
-    built = diagonal.build(None, problem, squared_error, problem.y)
+    built = diagonal.build(None, problem, squared_error, problem.target)
     built = Sizes(jnp.ones((outputs, 1)), built)
     apply = gram_after(9).apply
     of_columns, of_rows = (apply(problem, each, built, g) for each in made)
