@@ -5,18 +5,17 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlinear import checks
 from jaxlinear.choice import CrossValidation
 from jaxlinear.convex import row_space
-from jaxlinear.convex.fits import glm_path
 from jaxlinear.convex.held_out import chosen, error_of, mean_error
-from jaxlinear.convex.solve import solve
-from jaxlinear.convex.static import MOST_STEPS, Data, Setting, setting_of, tolerance
-from jaxlinear.endings import unless_blind, usable
-from jaxlinear.model.declaration import target_of
+from jaxlinear.convex.solve import path, solve
+from jaxlinear.convex.static import MOST_STEPS, Data, Setting, arranged, setting_of
+from jaxlinear.endings import located, unless_blind, usable
 from jaxlinear.rows.absent import ones_or, weighted_mean, where_present
-from jaxlinear.types import Batch, Fit, Linear
+from jaxlinear.types import Batch, Linear
 
 _AT_ONCE = 2**26  # outputs of all folds
 
@@ -65,38 +64,35 @@ def glm_cv(
     >>> print(chosen.scores.shape, chosen.l2.shape)
     (3,) ()
     """
-    batch, shape, sound = checks.examples(
-        x, y, weight, target_of(loss), outputs=outputs, look=False
+    setting, data, start = arranged(
+        loss, x, y, outputs, None, weight, intercept, tol, max_steps, None, fits=np.size(l2s)
     )
-    x, y, weight = batch
-    n = len(x)
-    folds = checks.folds_as_weights(folds, n)
-    path = glm_path(
-        loss, x, y, l2s, outputs=outputs, weight=weight, intercept=intercept, tol=tol,
-        max_steps=max_steps,
-    )  # fmt: skip
-    dtype = path.report.objective.dtype
+    (x, y, weight), dtype = data.batch, data.tol.dtype
+    folds = checks.folds_as_weights(folds, len(x)).astype(dtype)
     l2s = jnp.asarray(checks.numbers(l2s, "l2s", dtype))
+    fits = located(path(setting, data, l2s, start), x, y, weight)
     error = error_of(loss) if error is None else error
-    rows, whole = _in_row_space(path, x, weight, bool(intercept), folds.size // n)
-    setting = setting_of(loss, rows, shape, bool(intercept), max_steps, warm=True, near=True)
-    data = Data(Batch(rows, y, ones_or(weight, n, dtype)), None, tolerance(tol, dtype), sound)
-    starts = jax.tree.map(lambda leaf: leaf.astype(dtype), whole.params)
-    scores, ends = _fold_scores(setting, error, data, starts, l2s, folds.astype(dtype))
-    (l2, fit, why), blind = chosen(scores, l2s, (l2s, path, ends))
+    rows, starts = _in_row_space(fits.params, x, weight, setting.intercept, len(folds))
+    starts = jax.tree.map(lambda leaf: leaf.astype(dtype), starts)
+    near = setting_of(
+        loss, rows, start.b.shape, setting.intercept, setting.most, warm=True, near=True
+    )
+    data = data._replace(batch=Batch(rows, y, ones_or(weight, len(x), dtype)))
+    scores, ends = _fold_scores(near, error, data, starts, l2s, folds)
+    (l2, fit, why), blind = chosen(scores, l2s, (l2s, fits, ends))
     return CrossValidation(unless_blind(fit, blind, why), l2, scores)
 
 
-def _in_row_space(path: Fit, x, weight, intercept: bool, folds: int):
-    """x and the fits of all examples in the row space, where that pays: of few examples.
+def _in_row_space(params: Linear, x, weight, intercept: bool, folds: int):
+    """x and the parameters of all penalties in the row space, where that pays: of few examples.
 
     Not of an x that is traced: its scores may have derivatives, and the basis has none.
     """
-    outputs, fits = path.params.b[0].size, len(path.params.b) * folds
+    outputs, fits = params.b[0].size, len(params.b) * folds
     if checks.is_traced(x) or not row_space.pays(*x.shape, outputs, fits):
-        return x, path
+        return x, params
     space = jax.jit(row_space.of, static_argnums=2)(x, weight, intercept)
-    return space.rows, path._replace(params=row_space.inside(path.params, space))
+    return space.rows, row_space.inside(params, space)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -56,18 +56,14 @@ def arranged(
         x, y, weight, target_of(loss), outputs=outputs, look=False
     )
     dtype = floating_dtype(batch.x)
-    data = Data(batch, checks.offset(offset, batch, shape), tolerance(tol, dtype), sound)
+    tol = checks.number(10 * jnp.finfo(dtype).eps if tol is None else tol, "tol", dtype)
+    data = Data(batch, checks.offset(offset, batch, shape), tol, sound)
     most = checks.count(max_steps, "max_steps")
     warm = init is not None
     setting = setting_of(
         loss, batch.x, shape, bool(intercept), most, warm=warm, near=near, fits=fits
     )
     return setting, data, start_from(init, batch.x, shape, dtype)
-
-
-def tolerance(tol, dtype):
-    """``tol`` in a dtype; None is 10 eps."""
-    return checks.number(10 * jnp.finfo(dtype).eps if tol is None else tol, "tol", dtype)
 
 
 def setting_of(
