@@ -16,13 +16,14 @@ from jaxlinear.convex import row_space
 from jaxlinear.convex.problem import Problem
 from jaxlinear.convex.row_space import RowSpace
 from jaxlinear.linalg.products import matmul
-from jaxlinear.loops import stored
+from jaxlinear.loops import stored, when
 from jaxlinear.rows.absent import blank, ones_or, relative
 from jaxlinear.rows.blocks import fold, rows_in_cache
-from jaxlinear.rows.means import away_from, floating_dtype, guess_of_mean
+from jaxlinear.rows.means import away_from, floating_dtype, guess_of_mean, sample_of
 from jaxlinear.types import Batch, Linear
 
-_LARGE = 2**16  # numbers, for which it matters how a product reads them
+_LARGE = 2**16  # numbers, for which it matters how often they are read, and how by a product
+_SAMPLE = 128  # rows, that tell the unit of a column, and about its mean
 
 
 class Units(NamedTuple):
@@ -120,27 +121,40 @@ def _center_and_scale(batch: Batch, intercept: bool) -> Units:
     x, _, weight = batch
     guess = jnp.zeros(x.shape[1], floating_dtype(x))
     if intercept:
-        guess = guess_of_mean(batch, "x")  # or the mean of large numbers is all rounding
-    ends = batch._replace(x=jnp.stack([jnp.max(x, axis=0), jnp.min(x, axis=0)]))
-    largest = jnp.max(jnp.abs(away_from(ends, "x", guess)), axis=0)
-    largest = jnp.where(largest == 0, 1, largest)  # whose square may overflow, or be 0
-
+        guess = guess_of_mean(batch, "x", _SAMPLE)  # or the mean of large numbers is all rounding
     share = None if weight is None else weight.astype(guess.dtype) / jnp.sum(weight)
 
-    def means(block):
-        away = away_from(block, "x", guess) / largest[None]
-        return tuple(_part_of_mean(rows, block.weight, len(x)) for rows in (away, away**2))
+    def moments(unit):
+        def of_block(block):
+            away = away_from(block, "x", guess) / unit[None]
+            return tuple(_part_of_mean(rows, block.weight, len(x)) for rows in (away, away**2))
 
-    def add(total, block):
-        return jax.tree.map(jnp.add, total, means(block))
+        def add(total, block):
+            return jax.tree.map(jnp.add, total, of_block(block))
 
-    blocks = batch._replace(weight=share)
-    shift, square = fold(means, add, blocks, rows_in_cache(x.shape[1], 2**19))
+        blocks = batch._replace(weight=share)
+        return unit, *fold(of_block, add, blocks, rows_in_cache(x.shape[1], 2**19))
+
+    def farthest(rows):
+        ends = batch._replace(x=jnp.stack([jnp.max(rows, axis=0), jnp.min(rows, axis=0)]))
+        return _nonzero(jnp.max(jnp.abs(away_from(ends, "x", guess)), axis=0))
+
+    # In the unit of a column squares neither overflow nor vanish. Some rows tell it, mostly.
+    large = x.size > _LARGE
+    some = sample_of(batch, _SAMPLE).x if large else x
+    unit, shift, square = found = moments(farthest(some))
+    if large:
+        vanish = (square < 1e-24) & ((square > 0) | (shift != 0))
+        lost = jnp.any(vanish | ~jnp.isfinite(square))
+        unit, shift, square = when(lost, lambda x: moments(farthest(x)), x, found)
     shift = shift if intercept else jnp.zeros_like(shift)
     least = jnp.finfo(square.dtype).eps * square
     spread = jnp.maximum(square - jnp.square(shift), least)
-    root = jnp.sqrt(jnp.where(spread == 0, 1, spread))
-    return Units(guess + largest * shift, largest * root)
+    return Units(guess + unit * shift, unit * jnp.sqrt(_nonzero(spread)))
+
+
+def _nonzero(sizes: Float[Array, " d"]) -> Float[Array, " d"]:
+    return jnp.where(sizes == 0, 1, sizes)
 
 
 def _part_of_mean(rows: Float[Array, "m d"], share, n: int) -> Float[Array, " d"]:

@@ -99,9 +99,9 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
     """The iteration from θ, or from what is ``given`` where that is the better start."""
     problem, common = problems
     loss = of_vector(setting.loss, shape)
-    method = Method(
-        loss, setting.form, tol, setting.most, _least(setting.loss), has_classes(setting.loss)
-    )
+    form, most, warm = setting.form, setting.most, setting.warm
+    classes = has_classes(setting.loss)
+    method = Method(loss, form, tol, most, _least(setting.loss), classes, warm)
     if setting.warm:
         theta = better_start(loss, problem, given, theta)
     if method.classes:

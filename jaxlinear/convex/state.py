@@ -20,7 +20,8 @@ class Method(NamedTuple):
     """What a solve is told: the loss, the form of its curvature, when to stop.
 
     ``least(y)`` is the least that the loss of an example can be; None where that is not known.
-    ``classes``: what is added to all outputs of an example changes nothing.
+    ``classes``: what is added to all outputs of an example changes nothing. ``warm``: the start may
+    be anywhere, else it is at intercepts alone, or 0.
     """
 
     loss: Callable
@@ -29,6 +30,7 @@ class Method(NamedTuple):
     most: int
     least: Callable | None = None
     classes: bool = False
+    warm: bool = True
 
 
 class State(NamedTuple):
@@ -80,7 +82,7 @@ class State(NamedTuple):
 def started(method: Method, prepared, problem: Problem, theta) -> State:
     """The state at θ, before the first step."""
     form = method.form
-    outputs = outputs_of(problem, theta)
+    outputs = outputs_of(problem, theta) if method.warm else _of_intercepts(problem, theta)
     total = values_at(method.loss, problem, outputs)
     gradient = gradient_at(problem, theta, total)
     zero = jnp.zeros((), theta.dtype)
@@ -121,6 +123,11 @@ def started(method: Method, prepared, problem: Problem, theta) -> State:
         calm=jnp.int32(0),
         stuck=jnp.array(False),
     )
+
+
+def _of_intercepts(problem: Problem, theta) -> Float[Array, "n k"]:
+    """The outputs where w is 0: of x only the column of ones at its end has a part in them."""
+    return problem.x[:, -1:] * theta[None, :, -1]
 
 
 def scale_of(total: Values, least, floor):

@@ -13,24 +13,31 @@ def matmul(a, b):
 
 
 _LONG = 2**20  # numbers of a matrix, which one core reads more slowly than two
+_WIDE, _PARTS = 32, 16  # columns, from which parts are quicker, and parts, at most
 
 
 def weighted_rows(weights: Float[Array, "n k"], rows: Float[Array, "n p"]) -> Float[Array, "k p"]:
     """Σ_i weights_i ⊗ rows_i, with all cores.
 
-    A product of one long row and a matrix XLA gives to one core of a CPU; of two rows to all.
+    A product of one long row and a matrix XLA gives to one core of a CPU. Of two rows, of which
+    one is 0, it takes 0.6 to 1 of the time; in parts, which are added up, 0.3 to 0.6.
     """
     if weights.shape[1] > 1 or rows.size < _LONG or jax.default_backend() != "cpu":
         return matmul(weights.T, rows)
-    return _beside_zeros(weights, rows)
+    return _of_one_output(weights, rows)
 
 
 @jax.custom_batching.custom_vmap
-def _beside_zeros(weights, rows):
-    return matmul(jnp.pad(weights, ((0, 0), (0, 1))).T, rows)[:1]
+def _of_one_output(weights, rows):
+    n, p = rows.shape
+    if p < _WIDE:
+        return matmul(jnp.pad(weights, ((0, 0), (0, 1))).T, rows)[:1]
+    parts = max(number for number in range(1, _PARTS + 1) if n % number == 0)
+    of_each = matmul(weights.reshape(parts, 1, -1), rows.reshape(parts, -1, p))
+    return jnp.sum(of_each, axis=0)
 
 
-@_beside_zeros.def_vmap
+@_of_one_output.def_vmap
 def _of_many_models(models, batched, weights, rows):
     axes = tuple(0 if own else None for own in batched)
     return jax.vmap(lambda weights, rows: matmul(weights.T, rows), axes)(weights, rows), True

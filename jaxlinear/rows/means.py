@@ -59,12 +59,12 @@ def guess_of_means(batch: Rows) -> Means:
     return Means(guess_of_mean(batch, "x"), guess_of_mean(batch, "y"))
 
 
-def guess_of_mean(batch: Rows, name: str):
-    """The mean of some thousand rows.
+def guess_of_mean(batch: Rows, name: str, most: int = 1024):
+    """The mean of some thousand rows, or of ``most``.
 
     Counted from one of the rows: a constant column has its constant to the last digit.
     """
-    sample = sample_of(batch)
+    sample = sample_of(batch, most)
     first = 0 if batch.weight is None else jnp.argmax(batch.weight != 0)
     base = rows_of(jax.lax.stop_gradient(batch), name, first).astype(floating_dtype(batch.x))
     if batch.weight is not None:
@@ -73,7 +73,7 @@ def guess_of_mean(batch: Rows, name: str):
     return base + away.reshape(base.shape)
 
 
-def sample_of(batch: Rows) -> Rows:
-    """Some thousand rows throughout the batch."""
-    step = -(-len(batch.x) // 1024)
+def sample_of(batch: Rows, most: int = 1024) -> Rows:
+    """Some thousand rows throughout the batch, or ``most``."""
+    step = -(-len(batch.x) // most)
     return readable(blocks.of_rows(lambda rows: jax.lax.stop_gradient(rows)[::step], batch))
