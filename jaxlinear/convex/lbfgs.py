@@ -22,14 +22,14 @@ from jaxlinear.linalg.products import matmul
 class Steps(NamedTuple):
     """The last m steps s and what they changed in the gradient, y: rings, whose rows may be 0.
 
-    ``inverse`` is R⁻¹, and ``curvature`` are the products s · y, in the order of the rings.
+    ``products`` are S Yᵀ, and ``inverse`` is R⁻¹, in the order of the rings.
     ``size`` is that of H⁻¹ along the last step, as a part of what the preconditioner says of it.
     """
 
     s: Float[Array, "m k p"]
     y: Float[Array, "m k p"]
     inverse: Float[Array, "m m"]
-    curvature: Float[Array, " m"]
+    products: Float[Array, "m m"]
     size: Float[Array, ""]
 
 
@@ -38,14 +38,15 @@ def none(memory: int, theta: Float[Array, "k p"]) -> Steps:
     dtype = theta.dtype
     empty = jnp.zeros((memory, *theta.shape), dtype)
     one = jnp.eye(memory, dtype=dtype)
-    return Steps(empty, empty, one, jnp.zeros(memory, dtype), jnp.ones((), dtype))
+    return Steps(empty, empty, one, jnp.zeros_like(one), jnp.ones((), dtype))
 
 
 def inverse_hessian(steps: Steps, precondition: Callable, g: Float[Array, "k p"]):
     """H⁻¹ g, as a preconditioner and the steps know it."""
-    s, y, inverse, curvature, size = steps
+    s, y, inverse, products, size = steps
     if not len(s):
         return precondition(g)
+    curvature = jnp.diagonal(products)
     a = matmul(inverse, _along(s, g))
     z = size * precondition(g - _combined(y, a))
     return z + _combined(s, matmul(curvature * a - _along(y, z), inverse))
@@ -77,12 +78,13 @@ def with_step(steps: Steps, s, y, taken, clock, precondition: Callable | None) -
         return old.at[place].set(jnp.where(said, new, old[place]))
 
     every_s, every_y = put(steps.s, s), put(steps.y, y)
-    products = matmul(every_s.reshape(memory, -1), every_y.reshape(memory, -1).T)
+    of_step = steps.products.at[place].set(_along(every_y, s)).at[:, place].set(_along(every_s, y))
+    products = jnp.where(said, of_step, steps.products)
     size = steps.size
     if precondition is not None:
         size = jnp.where(said, product / jnp.sum(y * precondition(y)), size)
     inverse = _inverse_of_upper(products, place)
-    return Steps(every_s, every_y, inverse, jnp.diagonal(products), size)
+    return Steps(every_s, every_y, inverse, products, size)
 
 
 def _inverse_of_upper(products: Float[Array, "m m"], newest) -> Float[Array, "m m"]:
@@ -99,9 +101,8 @@ def _inverse_of_upper(products: Float[Array, "m m"], newest) -> Float[Array, "m 
 
 def newest_last(steps: Steps, clock) -> Steps:
     """The rings turned, so that the newest step is where a clock at 0 expects it."""
-    s, y, curvature = (
-        jnp.roll(ring, -clock, axis=1) for ring in (steps.s, steps.y, steps.curvature)
+    s, y = (jnp.roll(ring, -clock, axis=1) for ring in (steps.s, steps.y))
+    inverse, products = (
+        jnp.roll(each, (-clock, -clock), axis=(1, 2)) for each in (steps.inverse, steps.products)
     )
-    return Steps(
-        s, y, jnp.roll(steps.inverse, (-clock, -clock), axis=(1, 2)), curvature, steps.size
-    )
+    return Steps(s, y, inverse, products, steps.size)
