@@ -12,7 +12,7 @@ class CrossValidation(NamedTuple):
     """The fit at the chosen l2, () or (k,), and the scores (m, *k) of all l2s: less is better.
 
     A score is Σ_i w_i error(o_i, y_i) / Σ_i w_i, where o_i is predicted without example i, its
-    fold, or all that is held out. It is NaN, and never chosen, where there is no such prediction.
+    fold, or all held-out rows. It is NaN, and never chosen, where there is no such prediction.
     """
 
     fit: Fit
@@ -21,9 +21,10 @@ class CrossValidation(NamedTuple):
 
 
 def least(scores, l2s):
-    """The place of the least score (m, …), of equal ones that of the strongest penalty; ``blind``.
+    """The index of the least score (m, …), and ``blind``: whether no score is finite.
 
-    A score that is no finite number is never the least; where none is, the choice is blind.
+    Scores that are not finite are ignored. Among equal scores, and where none is finite, the index
+    is that of the strongest penalty.
     """
     strongest_first = jnp.argsort(-l2s)
     compared = jnp.where(jnp.isfinite(scores), scores, jnp.inf)[strongest_first]

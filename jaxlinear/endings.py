@@ -1,4 +1,4 @@
-"""How a fit ends: its status, NaN for what failed, and the value that is to blame."""
+"""How a fit ends: its status, NaN where it failed, and the value that caused the failure."""
 
 import functools
 import operator
@@ -15,13 +15,13 @@ from jaxlinear.types import Batch, Fit, Linear, Status
 
 
 def first_true(conditions: dict, otherwise: Status):
-    """The status of the first of the conditions that holds."""
+    """The status of the first condition that is true, or ``otherwise``."""
     codes = [jnp.int32(code) for code in conditions]
     return jnp.select(list(conditions.values()), codes, jnp.int32(otherwise))
 
 
 def status_of(sound, short, right):
-    """The status of an exact fit: ``short`` of rank, ``right`` to the digits promised."""
+    """The status of an exact fit: ``sound`` data, ``short`` of full rank, ``right`` digits."""
     return first_true(
         {
             Status.NONFINITE_INPUT: ~sound,
@@ -39,7 +39,7 @@ def usable(status) -> Bool[ArrayLike, "*models"]:
 
 
 def located(fit: Fit, x, y, weight) -> Fit:
-    """The fit, or an error that says which value of x is not finite, where that is known."""
+    """The fit; raises for the value of x that is not finite, or for overflow in half precision."""
     if checks.is_traced(fit):
         return fit
     if np.any(np.asarray(fit.report.status) == Status.NONFINITE_INPUT):  # without a program
@@ -54,13 +54,21 @@ def located(fit: Fit, x, y, weight) -> Fit:
 
 
 def checked(fit: Fit, sound, batch: Batch) -> Fit:
-    """The fit in the dtype of x, with NaN for parameters and a status where x is not sound."""
+    """The fit in the shape of y and the dtype of x; if it failed, NaN and the status of failure."""
     failed = ~sound | (fit.report.status == Status.NONFINITE_INPUT)
-    # Squares overflow before x does: sound data may still end in inf.
+    # Squares overflow before x does: a fit of finite data may still end in inf.
     overflow = when(jnp.any(failed) & sound, checks.finite_where_present, batch, jnp.array(False))
     why = jnp.where(overflow, jnp.int32(Status.DIVERGED), jnp.int32(Status.NONFINITE_INPUT))
     report = fit.report._replace(status=jnp.where(failed, why, fit.report.status))
-    return fit._replace(params=marked(fit.params, failed, batch.x.dtype), report=report)
+    params = shaped(fit.params, batch.y.shape[1:])
+    return fit._replace(params=marked(params, failed, batch.x.dtype), report=report)
+
+
+def shaped(params: Linear, outputs: tuple[int, ...]) -> Linear:
+    """The parameters of k outputs, reshaped for targets (n, *outputs): no axis k for y (n,)."""
+    w, b = params
+    shape = *b.shape[:-1], *outputs
+    return Linear(w.reshape(*shape, w.shape[-1]), b.reshape(shape))
 
 
 def marked(params: Linear, failed, x_dtype) -> Linear:
@@ -75,7 +83,11 @@ def marked(params: Linear, failed, x_dtype) -> Linear:
 
 
 def unless_blind(fit: Fit, blind, why=Status.STALLED_AT_PRECISION) -> Fit:
-    """The fit, which has no good status where no score chose it, but that which says why."""
+    """The fit, with the status ``why`` where no score is finite: its penalty was not chosen by one.
+
+    A ``why`` that is itself a success becomes STALLED_AT_PRECISION; a fit that failed keeps its
+    own status.
+    """
     why = jnp.where(usable(why), Status.STALLED_AT_PRECISION, why)
     why = jnp.asarray(why, fit.report.status.dtype)
     status = jnp.where(blind & usable(fit.report.status), why, fit.report.status)

@@ -1,8 +1,8 @@
 """The core types: NamedTuples of arrays, and one code that says how a fit ended.
 
-Parameters, data and results are plain pytrees, so every function of the library closes under
-``jit``, ``vmap`` and ``grad``, and a stack of models is the same type with leading axes.
-This module is the bottom of the library: it imports nothing local.
+Parameters, data and results are plain pytrees, so that they can be arguments and results of
+functions under ``jit``, ``vmap`` and ``grad``, and a stack of models is the same type with
+leading axes. This module imports no other of the library.
 """
 
 import enum
@@ -28,10 +28,10 @@ class Linear(NamedTuple):
 class Batch(NamedTuple):
     """Examples: a minibatch and a whole split are the same type.
 
-    ``x`` is (n, d), ``y`` is (n,) or (n, k), ``weight`` is (n,) or None (all ones). Weight 0
-    means absent: even a NaN row of weight 0 changes nothing, in values and in gradients. The
-    derivative in such a weight says what the row would change, and is 0 where it holds no number.
-    Folds, bootstraps, ragged groups, padding and masks are all weights.
+    ``x`` is (n, d), ``y`` is (n,) or (n, k), ``weight`` is (n,) or None (all ones). A row of
+    weight 0, even one with NaN, has no effect on values and gradients. The derivative in such a
+    weight says how the row would change the value, and is 0 where the row holds NaN or inf.
+    Folds, bootstraps, groups of different sizes, padding and masks are all expressed as weights.
     """
 
     x: Shaped[Array, "n d"]
@@ -40,21 +40,21 @@ class Batch(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Powers of two in which the columns of x (d,) and all targets () are counted: exactly."""
+    """Powers of two by which columns of x (d,) and all targets () are divided: without rounding."""
 
     x: Float[Array, " d"]
     y: Float[Array, ""]
 
 
 class Examples(NamedTuple):
-    """A batch that is counted in units: their squares neither overflow nor vanish.
+    """A batch and its units: squares of x and y in these units neither overflow nor underflow.
 
-    x and y are as they came, and are counted where a block of them is read, so that no copy of
-    them is made. The unit of the weights is their largest.
+    x and y are stored unscaled, and divided by their units where a block of them is read, so
+    that no copy is made. The weights are already divided by the power of two ≤ their maximum.
     """
 
     x: Shaped[Array, "n d"]
-    y: Shaped[Array, "n *k"]
+    y: Shaped[Array, "n k"]
     weight: Float[Array, " n"] | None
     units: Units
 
@@ -105,12 +105,12 @@ _SENTENCES = {
 class Report(NamedTuple):
     """How a fit ended: arrays, one entry per model.
 
-    ``status`` is a ``Status`` code, ``steps`` the number of updates behind the parameters,
+    ``status`` is a ``Status`` code, ``steps`` the number of updates to the parameters,
     ``objective`` and ``gradient_norm`` the full training objective and the 2-norm of its
     gradient at the parameters. ``rank`` is that of x, without the column of ones, where the
-    solver finds it out. ``gap`` is how far the objective may be above the optimum: the less of
-    ‖gradient‖² / (2 l2) in w, a bound where l2 > 0, and twice what the last of Newton's steps
-    promised, where that step was short; inf where neither is known.
+    solver determines it. ``gap`` is how far the objective may be above the optimum: the smaller of
+    ‖gradient‖² / (2 l2) in w, a bound where l2 > 0, and twice the decrease that the last Newton
+    step predicted, where that step was short; inf where neither is known.
     """
 
     status: Int[Array, "*models"]
@@ -122,7 +122,7 @@ class Report(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The one result of every solver.
+    """The result of every solver.
 
     ``history`` is the training objective of every epoch or step, or None. ``validation`` maps
     the name of a metric to its value after every epoch, where a validation batch was given.

@@ -1,4 +1,6 @@
-"""Input that is refused by name before anything is traced: got, expected, what to do.
+"""Checks of the input before anything is traced.
+
+An error names the argument, and says what was got, what was expected and what to do.
 
 Shapes and dtypes are always known and always checked. Values (NaN, inf, labels out of range,
 negative weights) are checked where they are concrete; under ``jit`` or ``vmap`` the same test

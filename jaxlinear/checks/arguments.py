@@ -22,15 +22,15 @@ TARGETS = {
 def features(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     """x as (n, d): floating as it came, uint8 as bytes, other integers and booleans as floats.
 
-    Digits that the dtype cannot hold are rounded: of the few rows of a prediction there is no
-    spread to compare with, and w x is rounded as much as x is.
+    Digits that the dtype cannot hold are rounded, not refused: the few rows of a prediction have
+    no spread to compare the rounding with, and w x is rounded as much as x is.
     """
     x = matrix(x, width)
     return jnp.asarray(digits.cast(x, dtype_of(x)))
 
 
 def matrix(x, width: int | None = None):
-    """x as it came, whose shape is (n, d)."""
+    """x as it came, checked to have the shape (n, d)."""
     x = numeric(x, "x")
     if x.ndim != 2:
         fix = {
@@ -55,7 +55,7 @@ def dtype_of(x):
 
 
 def wide(x):
-    """That of sums, targets, offsets and weights: bfloat16 cannot hold 257."""
+    """The dtype of sums, targets, offsets and weights for x: bfloat16 cannot hold 257."""
     dtype = jnp.result_type(float) if x.dtype == jnp.uint8 else dtype_of(x)
     return jnp.promote_types(dtype, jnp.float32)
 
@@ -126,7 +126,7 @@ def targets(y, n: int, kind: str, dtype, weight=None):
             "the logistic loss."
         )
     if not is_traced(y) and y.dtype.itemsize >= 4:
-        # Before the labels meet int32: 2**40 would wrap to label 0.
+        # Before the cast to int32: 2**40 would wrap to label 0.
         host, limits = np.asarray(y), np.iinfo(np.int32)
         outside = (host < limits.min) | (host > limits.max)
         if outside.any():
@@ -135,7 +135,7 @@ def targets(y, n: int, kind: str, dtype, weight=None):
 
 
 def stored(batch: Batch) -> Batch:
-    """The arrays of a batch that is put on a device for later fits, where they came from."""
+    """The checked arrays of a batch to be put on a device for later fits; nothing is moved yet."""
     x, y, weight = batch
     weight = None if weight is None else numeric(weight, "weight")
     x, y = (digits.stored(numeric(rows, name), name, weight) for rows, name in ((x, "x"), (y, "y")))
@@ -159,7 +159,7 @@ def parameters(params: Linear, name: str, shape: tuple[int, ...], x) -> Linear:
 
 
 def same_shape(o, y) -> None:
-    """Refuse to broadcast."""
+    """Raise ValueError where the shapes differ, even where they would broadcast."""
     if o.shape != y.shape:
         raise ValueError(f"got shapes {o.shape} and {y.shape}; expected the same shape twice.")
 

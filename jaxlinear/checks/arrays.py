@@ -1,7 +1,7 @@
 """Arrays from anywhere: lists, tensors of other libraries and tables, as arrays of real numbers.
 
-All public functions that take arrays read them here, so that what works in one works in all, and
-what is refused is refused by name, with the call that mends it.
+All public functions that take arrays read them here, so that they accept the same types, and an
+error names the argument and a call that mends it.
 """
 
 import math
@@ -69,7 +69,7 @@ def _converted(value, name: str):
 
 
 def _require_dense(value, name: str) -> None:
-    """Refuse what is sparse, of whatever library, before anything is done with it."""
+    """Refuse sparse arrays of any library before anything is done with them."""
     calls = [call for call in ("toarray", "todense") if hasattr(value, call)]
     if str(getattr(value, "layout", "")).startswith("torch.sparse"):
         calls = ["to_dense"]
@@ -85,11 +85,11 @@ def _require_dense(value, name: str) -> None:
 def _is_real(dtype) -> bool:
     if dtype == np.bool_ or jnp.issubdtype(dtype, jnp.integer):
         return dtype.kind != "m"  # to NumPy a duration is an integer
-    return jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize > 1  # JAX widens no smaller one
+    return jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize > 1  # JAX promotes no float8
 
 
 def _from_columns(table, name: str):
-    """A table of columns that NumPy finds no common dtype for, or the name of what is no number."""
+    """A table whose columns have no common dtype in NumPy; an error names the column at fault."""
     if hasattr(table, "items"):
         columns = table.items()
     else:

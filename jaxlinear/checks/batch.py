@@ -29,8 +29,8 @@ def examples(
 
     ``kind`` is a key of ``TARGETS``. ``outputs`` is the number of classes, where it is not to be
     read off the labels; ``width`` the number of features, where it is known. ``look=False``
-    leaves NaN and inf in x to a solver that notices them without a look at all of x.
-    ``fitted=False`` is for rows beside those of a fit, which may be few: digits are no subject.
+    does not search x for NaN and inf: for solvers that notice them without reading all of x.
+    ``fitted=False`` is for validation rows, which may be few: rounded digits are not refused.
     """
     given = Batch(matrix(x, width), numeric(y, "y"))
     wide = arguments.wide(given.x)
@@ -105,7 +105,7 @@ def _fine_targets(y, kind: str, shape: tuple[int, ...], xp) -> Bool[ArrayLike, "
 def _raise_first(
     batch: Batch, given: Batch, sound: dict, kind: str, shape: tuple[int, ...]
 ) -> None:
-    """Refuse the first argument that is not sound; ``given`` is what it was before the dtype."""
+    """Refuse the first argument that is not sound; ``given`` holds x and y before their cast."""
     x, y, weight = batch
     if not sound.get("weight", True):
         row = int(np.argmin((weight >= 0) & np.isfinite(weight)))

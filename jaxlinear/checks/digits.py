@@ -1,9 +1,9 @@
-"""Digits that a narrower dtype would lose, noticed before they are lost.
+"""Refusal of columns whose digits would be lost in a narrower dtype.
 
 Seconds since 1970 are rounded to multiples of 128 in float32, and numbers near 10⁹ to multiples of
-64. Such a column is refused, and not centred on the way in: a model of the raw column has
-b = ȳ − w x̄ beyond what float32 resolves, so that no prediction from it would be right. Whoever
-subtracts an origin, or keeps float64, has a model that float32, or float64, can hold.
+64. Such a column is refused, and not centred automatically: a model of the raw column has
+b = ȳ − w x̄ beyond what float32 resolves, so that no prediction from it would be right. With an
+origin subtracted, the model fits into float32; with float64 kept, into float64.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from jaxtyping import Array
 
 from jaxlinear.checks.arrays import is_traced
 
-_TOLERATED = 1e-3  # of the spread of a column
+_TOLERATED = 1e-3  # rounding of a column, relative to its standard deviation
 _SAMPLE, _BLOCK, _AT_ONCE = 1000, 4096, 2**24  # rows, rows, numbers
-_FEW = 2**16  # numbers, of which all are looked at sooner than a sample
+_FEW = 2**16  # numbers, up to which reading all is faster than a sample
 _X64 = "jax.enable_x64(True)"
 
 
 def cast(array, dtype) -> Array | np.ndarray:
     """``array`` in ``dtype``; what is too large becomes inf, to be refused later.
 
-    A few numbers on the host stay there, as an array of NumPy: the program of the solver takes
-    them along, which costs less than a program, or a transfer, of their own.
+    A small array on the host stays there, as an array of NumPy: passing it to the program of the
+    solver costs less than a program, or a transfer, of its own.
     """
     if isinstance(array, jax.Array) and array.dtype == dtype:
         return array
@@ -44,7 +44,7 @@ def _is_few_on_host(array) -> bool:
 
 
 def kept(array, name: str, dtype, weight=None) -> Array | np.ndarray:
-    """``cast``, refused where it would blur a column: its rounding against its spread.
+    """``cast``, refused where it blurs a column: the rounding is more than 1e-3 of the spread.
 
     Rows, or entries, of weight 0 do not count. Integers that are traced cannot be refused: a
     column that would be blurred becomes NaN.
@@ -107,7 +107,7 @@ def narrows(source, dtype) -> bool:
 
 
 def require_columns(columns, there, dtype, where: Callable[[int], str]) -> None:
-    """Refuse the columns (n, d) that ``dtype`` would blur; ``where`` says what a column is.
+    """Refuse the columns (n, d) that ``dtype`` would blur; ``where(j)`` names column j.
 
     ``there`` are the rows (n, 1), or the entries (n, d), that count.
     """
@@ -153,7 +153,7 @@ def _rounded(columns: np.ndarray, some: np.ndarray, dtype) -> np.ndarray:
 
 
 def _blurred(columns, dtype, there, xp):
-    """Of every column, whether its rounding to ``dtype`` is more than a little of its spread."""
+    """For every column, whether its rounding to ``dtype`` exceeds 1e-3 of its spread."""
     with np.errstate(all="ignore"):
         back = columns.astype(dtype).astype(columns.dtype)
         error, away = (_difference(columns, other, xp) for other in (back, columns[:1]))
@@ -167,7 +167,7 @@ def _blurred(columns, dtype, there, xp):
 
 
 def _difference(a, b, xp):
-    """a − b in floating point; of integers exact before that, modulo their range."""
+    """a − b in floating point; integers are subtracted before, exactly modulo their range."""
     difference = a - b
     if jnp.issubdtype(difference.dtype, jnp.unsignedinteger):
         difference = difference.astype(f"int{8 * difference.dtype.itemsize}")
@@ -206,7 +206,7 @@ def beyond(value, dtype) -> str:
 
 
 def require_room(name: str, given, spoiled, dtype) -> None:
-    """Refuse finite numbers of ``given`` that are spoiled in ``dtype``: inf, or 0 that counts."""
+    """Refuse finite numbers of ``given`` that ``dtype`` cannot hold, where ``spoiled`` is true."""
     given = np.asarray(given)
     spoiled = np.asarray(spoiled) & np.isfinite(given)
     if spoiled.any():

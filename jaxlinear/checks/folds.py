@@ -9,12 +9,12 @@ from jaxlinear.checks import arrays, scalars
 
 
 def folds_as_weights(folds, n: int) -> Float[ArrayLike, "f n"]:
-    """Folds of n rows, as all of cross-validation takes them, as weights (f, n).
+    """Folds of n rows, in any form that cross-validation accepts, as weights (f, n).
 
     ``folds`` is a number k, for k blocks of consecutive rows; or the fold of every row, (n,) of
-    whole numbers or words; or the weights themselves, of which each holds its zeros out. Raises
-    ValueError where a fold holds nothing or everything out, and where weights are negative or no
-    numbers. Under ``jit`` only weights can be told, by their shape.
+    whole numbers or words; or the weights themselves, with 0 for held-out rows. Raises ValueError
+    where a fold holds nothing or everything out, and where weights are negative or not finite.
+    Under ``jit`` only weights are accepted, which are recognised by their shape.
 
     >>> print(folds_as_weights(2, 4), folds_as_weights(["a", "b", "a"], 3))
     [[0. 0. 1. 1.]
@@ -77,7 +77,7 @@ def _weights_of_names(names: np.ndarray, n: int) -> np.ndarray:
 
 
 def names_and_numbers(groups) -> tuple[np.ndarray, np.ndarray]:
-    """The names, and the number of the name of every example."""
+    """The distinct names, sorted, and the index of every example's name among them."""
     if arrays.is_traced(groups):
         raise TypeError("groups is traced; expected concrete names: their number is a shape.")
     groups = np.asarray(arrays.read(groups, "groups"))
@@ -87,17 +87,17 @@ def names_and_numbers(groups) -> tuple[np.ndarray, np.ndarray]:
 
 
 def without_each(group: np.ndarray) -> np.ndarray:
-    """Weights (f, n) that leave out one of the groups each."""
+    """Weights (f, n) of bool, of which each row leaves out one group."""
     return group[None] != np.arange(group.max() + 1)[:, None]
 
 
 def rows_as_mask(held_out, n: int) -> Bool[ArrayLike, " n"]:
     """Held-out rows as (n,) of bool: from a mask, or from the numbers of the rows.
 
-    What has n entries, all of them 0 or 1 in any dtype, is a mask; so [0, 1] of two rows is one.
+    An array of n entries that are all 0 or 1, in any dtype, is a mask; so is [0, 1] for two rows.
     Other integers are row numbers, 0 … n − 1, each at most once. Anything else raises ValueError,
-    as do rows that are none or all. Under ``jit`` only a mask can be told, by its shape; where its
-    numbers are not 0 or 1 nothing is held out.
+    as does holding out no row or all rows. Under ``jit`` only a mask is accepted, recognised by its
+    shape; where one of its entries is not 0 or 1, nothing is held out.
 
     >>> print(rows_as_mask([0.0, 1.0, 1.0], 3), rows_as_mask([1, 2], 3))
     [False  True  True] [False  True  True]

@@ -1,4 +1,4 @@
-"""Examples whose targets may be missing: NaN, which is weight 0."""
+"""Examples whose targets may be missing: a NaN, which is given weight 0."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +14,9 @@ from jaxlinear.types import Batch
 
 @known_now
 def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
-    """Check a batch whose targets are numbers, or NaN where missing: such have weight 0.
+    """Check a batch whose targets are numbers, or NaN where missing, which then get weight 0.
 
-    A weight may be (n, k), and is so where y (n, k) is seen to have missing targets.
+    The weight may be (n, k); it becomes so where y (n, k) is not traced and has missing targets.
     """
     given = Batch(matrix(x), numeric(y, "y"), weight)
     n, wide = len(given.x), arguments.wide(given.x)

@@ -11,7 +11,7 @@ from jaxlinear.checks.arrays import is_traced, numeric
 def number(
     value, name: str, dtype, *, at_least: float | int = 0, below: float = math.inf, shape=()
 ):
-    """A traced number in ``dtype``; where it is concrete it must lie in [at_least, below).
+    """A number in ``dtype``; where it is not traced it must lie in [at_least, below).
 
     It may also have one other ``shape``: a number for every output.
     """

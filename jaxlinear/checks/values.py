@@ -1,4 +1,4 @@
-"""NaN, inf and what is no distribution: looked for where values are known."""
+"""Checks of values where they are known: NaN, inf, and rows that are not distributions."""
 
 import functools
 import math
@@ -17,9 +17,9 @@ from jaxlinear.types import Batch
 
 
 def known_now(check: Callable) -> Callable:
-    """Look at values that are known even while another function is being traced.
+    """Run a check on values that are known, even while another function is being traced.
 
-    Without it, ``jax.jit(lambda lr: fit(x, y, lr))`` would stage the look at x, and never look.
+    Without it, ``jax.jit(lambda lr: fit(x, y, lr))`` would only trace the check of x, not run it.
     """
 
     @functools.wraps(check)

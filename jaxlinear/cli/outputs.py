@@ -23,9 +23,9 @@ def _predict_in_double(params: jl.Linear, x: np.ndarray) -> np.ndarray:
 
 
 def decide(loss: str, o) -> tuple[np.ndarray, np.ndarray]:
-    """The label of every row and its probability (of hinge losses: the distance to the border).
+    """The label of every row and its probability (for hinge losses: the margin |o|), both (n,).
 
-    Of k labels that do not exclude each other (n, k), each with its own.
+    For k labels that do not exclude each other, both are (n, k).
     """
     if not is_independent(loss):
         p = mean_of(loss, o)

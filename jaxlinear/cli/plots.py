@@ -39,7 +39,7 @@ def learning_curves(history, validation: Mapping | None = None) -> Figure:
     """Training objective and validation loss by epoch, and a panel for every other metric.
 
     ``history`` is (epochs,), ``validation`` maps names such as "loss" and "accuracy" to
-    (epochs,), as in ``Fit``. The NaN behind an early stop are left out.
+    (epochs,), as in ``Fit``. The NaN after an early stop are left out.
     """
     others = sorted(set(validation or ()) - {"loss"}, key=lambda name: (name != "accuracy", name))
     figure = Figure(figsize=(5.6 * (1 + len(others)), 4.4), layout="constrained")

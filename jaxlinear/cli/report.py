@@ -1,4 +1,4 @@
-"""What a training run tells: a report for machines, and a table for people."""
+"""The results of a training run: a report for programs, and a table for people."""
 
 import jax
 import numpy as np
@@ -89,7 +89,7 @@ def _rank(report: dict) -> list[tuple[str, str]]:
 
 
 def _ending(fit: jl.Fit) -> dict:
-    """How the fit ended, and how it went there where it went by steps."""
+    """How the fit ended, and its history where the solver has recorded one."""
     status = jl.Status(int(fit.report.status))
     ending = {
         "status": {"name": status.name, "sentence": status.sentence},
@@ -116,5 +116,5 @@ def _scores(loss: str, params: jl.Linear, batch: jl.Batch | None) -> dict[str, f
 
 
 def _numbers(values) -> list[float | None]:
-    """A list that JSON can hold: the epochs behind an early stop are null, not NaN."""
+    """A list that JSON can hold: the epochs after an early stop are null, not NaN."""
     return [float(value) if np.isfinite(value) else None for value in values]

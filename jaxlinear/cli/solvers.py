@@ -1,8 +1,9 @@
 """How ``jaxlinear train`` minimises the objective: by SGD, to the optimum, or in closed form.
 
-All minimise the same objective. The columns of a file are standardised, which is what a penalty
-weighs, and the scales folded back into the parameters. Without a penalty the exact solution is
-that of the columns as they are, so they are not rounded once more where they need not be.
+All minimise the same objective. The columns of a file are standardised, so that a penalty is in
+standard units, and the scales folded back into the parameters. Without a penalty the exact
+solution does not depend on the scales: columns that float32 holds exactly are then left as they
+are, which saves them a rounding.
 """
 
 import argparse
@@ -22,7 +23,7 @@ SGD_DEFAULTS = {"epochs": 10, "lr": 0.1, "batch_size": 256, "momentum": 0.0, "pa
 
 
 class Solution(NamedTuple):
-    """A fit, its parameters for the columns as they are, the same in standard units, seconds."""
+    """A fit, its parameters for the columns as they are and for standardised ones, and seconds."""
 
     fit: jl.Fit
     params: jl.Linear
@@ -89,7 +90,7 @@ def _newton(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
 
 
 def _together(report: jl.Report) -> jl.Report:
-    """One report of the models of all outputs: the worst status, sums of what adds up."""
+    """One report of the models of all outputs: the worst status, most steps, sums of the rest."""
     if not report.status.ndim:
         return report
     return jl.Report(

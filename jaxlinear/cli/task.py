@@ -50,7 +50,7 @@ def gather(options) -> Task:
     """The task that the options describe; raises ValueError where they do not fit each other."""
     if options.dataset in NAMED:
         return _named(options)
-    # In standard units float32 holds what it would not hold as it stands in the file.
+    # Once standardised, float32 holds columns that it could not hold as they are in the file.
     dtype = np.float32 if options.no_standardize else np.float64
     table = load(options.dataset, options.target, dtype=dtype)
     loss = options.loss or _default_loss(table)
@@ -90,7 +90,7 @@ def is_independent(loss: str) -> bool:
 
 
 def mean_of(loss: str, o: np.ndarray) -> np.ndarray:
-    """What outputs predict of y: its mean, where a loss has a family, else the outputs."""
+    """The prediction of y: its mean, where the loss has a family, else the outputs."""
     family = family_of(LOSSES[loss])
     if family is None:
         return o
@@ -142,12 +142,12 @@ def _require_solver_of(loss: str, solver: str) -> None:
 
 
 def _default_loss(table: Table) -> str:
-    """Classes or numbers, where that is plain; raises ValueError that asks for --loss elsewhere.
+    """The loss for classes or for numbers, where y tells which; else ValueError asks for --loss.
 
-    Words are classes where they repeat: at most half as many as rows. Whole numbers are classes
-    where they are two, or count 0 … k-1 or 1 … k up to 20 with three rows or more for each, on
-    average. Fractions are numbers, and so are whole numbers that do not count and are more than
-    20, or more than half as many as rows.
+    Words are classes where they repeat: at most half as many different ones as rows. So are whole
+    numbers that repeat and have two values, or the values 0 … k-1 or 1 … k with k ≤ 20 and three
+    rows or more per value, on average. Fractions are numbers, and so are whole numbers with other
+    values, of which there are more than 20, or more than half as many as rows.
     """
     y = table.batch.y
     values, n = np.unique(y), len(y)
@@ -179,7 +179,7 @@ def _default_loss(table: Table) -> str:
 
 
 def _numbers(table: Table) -> Table:
-    """Numbers as JAX has them, or ValueError where it cannot tell those to train on apart."""
+    """The target in JAX's dtype, or ValueError where training values lose their digits in it."""
     dtype = jnp.result_type(float)
 
     def convert(batch):
@@ -192,7 +192,7 @@ def _numbers(table: Table) -> Table:
 
 
 def _count_classes(table: Table, loss: str) -> Table:
-    """Labels 0 … k-1, or signs, whatever whole numbers or words the file has for its classes."""
+    """The classes of the file, whole numbers or words, as labels 0 … k-1 or as signs."""
     y = table.batch.y
     if y.ndim == 2 or (y != np.round(y)).any():
         return table

@@ -1,7 +1,7 @@
-"""The columns of a file in standard units, and the parameters back in the file's own.
+"""Standardised columns of a file, and parameters converted back to the units of the file.
 
-All of it is computed in double precision, and so is what the command line predicts: of columns
-far from 0, such as seconds since 1970, single precision would leave no digit.
+Both are computed in double precision, and so are the predictions of the command line: single
+precision would leave no digit of columns far from 0, such as seconds since 1970.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxlinear.data.single_precision import mean_and_deviation
 
 
 class Units(NamedTuple):
-    """What is 0 and what is 1 in every column: (d,) each, or numbers for all columns.
+    """The origin (shift) and unit (scale) of every column: (d,) each, or numbers for all columns.
 
     A column whose scale is 0 is constant: it becomes 0, and so does its weight.
     """
@@ -26,7 +26,7 @@ AS_THEY_ARE = Units(0.0, 1.0)
 
 
 def standard(batch: jl.Batch) -> Units:
-    """Mean and standard deviation of every column where the weight is not 0; bytes stay."""
+    """Mean and standard deviation of every column, over rows of weight > 0; bytes stay as is."""
     if batch.x.dtype == np.uint8:
         return AS_THEY_ARE
     present = batch.weight if batch.weight is not None and batch.weight.any() else None
@@ -34,7 +34,7 @@ def standard(batch: jl.Batch) -> Units:
 
 
 def exact(batch: jl.Batch) -> Units:
-    """Columns as they are where single precision holds them, and the others about their mean."""
+    """Columns that single precision holds exactly stay; the others are shifted by their mean."""
     shift, scale = standard(batch)
     if np.ndim(scale) == 0:
         return AS_THEY_ARE

@@ -15,7 +15,7 @@ from jaxlinear.convex.problem import Problem, better_start, outputs_of, without_
 from jaxlinear.convex.report import Ended, report_of
 from jaxlinear.convex.state import Method
 from jaxlinear.convex.static import Data, Setting
-from jaxlinear.endings import marked
+from jaxlinear.endings import marked, shaped
 from jaxlinear.linalg import implicit
 from jaxlinear.model.declaration import family_of, has_classes
 from jaxlinear.model.objective import of_vector, stationarity, with_offset, with_target
@@ -144,7 +144,7 @@ def _intercepts_alone(setting: Setting, problem: Problem, mean) -> Float[Array, 
 def _finish(setting: Setting, shape, data: Data, l2, units: columns.Units, ended: Ended) -> Fit:
     """Parameters in the units of x, with their derivatives, and the report."""
     found = columns.unscaled(ended.state.theta, units, setting.intercept)
-    params = Linear(found.w.reshape(*shape, -1), found.b.reshape(shape))
+    params = shaped(found, shape)
     optimum = Optimum(ended.problem, units, ended.state.outputs, ended.prepared, ended.state.built)
     params = implicit.optimum(
         functools.partial(stationarity, with_offset(setting.loss), setting.intercept),
@@ -166,4 +166,4 @@ def _inverse_hessian(setting: Setting, shape, at: tuple[Optimum, Any], g: Linear
     solved = derivatives.inverse_hessian(loss, setting.form, setting.intercept, optimum, side)
     if optimum.units.space:
         solved = row_space.with_rest(solved, side, l2, optimum.units.space)
-    return Linear(solved.w.reshape(g.w.shape), solved.b.reshape(g.b.shape))
+    return shaped(solved, shape)

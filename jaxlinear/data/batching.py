@@ -19,9 +19,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Iterate over minibatches of ``size`` in a fresh order, for loops in Python (d2l 3.3).
 
-    A ragged last minibatch is smaller (``drop_last=True`` leaves it out). With
+    The last minibatch may be smaller (``drop_last=True`` leaves it out). With
     ``jax.random.fold_in(key, epoch)`` as key these are the minibatches of ``sgd_fit``. Weights
-    come as they are; for steps they are to have mean 1 over all of ``batch`` (see
+    are not changed; for gradient steps they must have mean 1 over all of ``batch`` (see
     ``train.step``). torch's ``DataLoader(shuffle=True)``.
 
     >>> batch = Batch(jnp.arange(10.0)[:, None], jnp.arange(10))

@@ -1,7 +1,7 @@
 """Read a .csv file with a header into a matrix of features and a target, or say what is amiss.
 
-Every cell is read as the text that it is, so that a class called NA and the labels 01 and 1 are
-still there when it is known what a column is for: features must be numbers, a target may be words.
+Every cell is read as text first, so that a class called NA and the labels 01 and 1 are not lost
+before it is known what a column is for: features must be numbers, a target may be words.
 
 Importing this module imports pyarrow: do so only when a .csv file must be read.
 """
@@ -18,11 +18,11 @@ import pyarrow.csv
 
 from jaxlinear.data.single_precision import double, single
 
-# What programs write where a number is missing; among words these are words like others.
+# What programs write for a missing number; in a column of words these are ordinary words.
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "missing", "?", "-", "."}
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[-+]?\d+")
-# A name that pandas makes up for the row numbers, which predict whatever a file is sorted by.
+# The name that pandas gives to row numbers, which predict any target that a file is sorted by.
 _ROW_NUMBERS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
 # 1,5 or 1.234,50 or 1 000 or $3 or 12%: a number for people, not for ``float``.
 _WRITTEN_FOR_PEOPLE = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,'\s]*\s?[%€$£¥)]?")
@@ -76,7 +76,7 @@ def _parse(path: Path) -> pa.Table:
     """All cells as text without the spaces around it, under the names of the first row."""
     try:
         header = _header(path)
-        names = [str(index) for index in range(len(header))]  # those of the file may be double
+        names = [str(index) for index in range(len(header))]  # the file may repeat a name
         table = pa.csv.read_csv(
             path,
             read_options=pa.csv.ReadOptions(use_threads=False, column_names=names),  # tell the row
@@ -126,19 +126,19 @@ def _require_names(header: list[str], path: Path) -> None:
 
 
 def _separator(header: list[str]) -> str:
-    """What else than commas seems to stand between the names, to end a message with."""
+    """The end of a message: the separator that the file seems to use instead of commas."""
     found = [separator for separator in ";\t|" if any(separator in name for name in header)]
     return f" (here it seems to be {found[0]!r}), with a point in 1.5" if found else ""
 
 
 def _count(numbers: list[str]) -> bool:
-    """Whether names count: 0, 1, 2, … for the pixels of an image, or years."""
+    """Whether the names are consecutive numbers: 0, 1, 2, … for pixels of an image, or years."""
     whole = all(re.fullmatch(r"\d+", name) for name in numbers)
     return whole and len(numbers) > 1 and set(np.diff([int(name) for name in numbers])) == {1}
 
 
 def _require_meant(table: pa.Table, features: tuple[str, ...], path: Path) -> None:
-    """Refuse row numbers that a program wrote: of a sorted file they predict the target."""
+    """Refuse row numbers that a program wrote: in a sorted file they predict the target."""
     for place, name in enumerate(table.schema.names, start=1):
         counts = name.lower() == "index" and _counts_rows(table[name])
         if name in features and (_ROW_NUMBERS.fullmatch(name) or counts):
@@ -229,7 +229,7 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray | None:
 
 
 def _is_number(text: str) -> bool:
-    """As ``_cast`` has it: inf is a number, which ``_finite`` refuses, and nan is none."""
+    """Whether a cell is a number. So is inf, which ``_finite`` refuses later; nan is not."""
     return bool(_NUMBER.fullmatch(text))
 
 

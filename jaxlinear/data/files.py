@@ -1,7 +1,7 @@
 """A user's own data: .npz, a pair of .npy files, or .csv with a header.
 
 Everything is checked here, where the file, the column and the row can still be named. Arrays
-stay NumPy arrays: JAX would cut 64-bit labels to 32 bits without a word.
+stay NumPy arrays: JAX would silently cut 64-bit labels to 32 bits.
 """
 
 import os
@@ -31,7 +31,7 @@ class Table(NamedTuple):
 
 
 def load(path: str | os.PathLike, target: str | None = None, *, dtype=np.float32) -> Table:
-    """Load examples from ``path``, told apart by its suffix.
+    """Load examples from ``path``, whose suffix tells the format.
 
     - ``.npz``: arrays x (n, d) and y (n,) or (n, k); also weight (n,), x_test, y_test.
     - ``.npy``: x alone; ``target`` is the path of the .npy file that holds y.
@@ -40,15 +40,15 @@ def load(path: str | os.PathLike, target: str | None = None, *, dtype=np.float32
 
     uint8 and floating x keep their dtype, other numbers become ``dtype``, as do the features of a
     .csv file: ``numpy.float64`` keeps what float32 cannot tell apart, such as seconds since 1970,
-    which is refused otherwise. A y of integers becomes int32, of text or booleans labels into
-    ``names``, of other numbers in a .csv file float32; y (n, 1) is (n,).
+    which is refused otherwise. A y of integers becomes int32; text or booleans become labels,
+    which index ``names``; other numbers in a .csv file become float32; y (n, 1) becomes (n,).
 
-    A column of a .csv file is a number or true/false in every row; NA, null, nan and the like are
-    missing there. In a target of words they are words: only an empty entry is missing. Labels such
-    as 01 are words.
+    A feature of a .csv file must be a number or true/false in every row; NA, null, nan and the
+    like count as missing. In a target of words these are ordinary words, and only an empty entry
+    is missing. Labels such as 01 are words.
 
     Raises FileNotFoundError, and ValueError that names the place of text among the features,
-    a missing or infinite value, an unknown, nameless or double column, numbers in the place of
+    a missing or infinite value, an unknown, nameless or repeated column, numbers in the place of
     names, an empty, damaged or ragged file, another encoding than UTF-8, pickled objects, and
     arrays that do not fit each other.
     """
@@ -137,7 +137,7 @@ def _batch(
     if x.dtype.kind not in "buif":
         raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
     if x.dtype.kind != "f" and x.dtype != np.uint8:
-        # Whether rounding matters is told by the rows to train on, not by a few to test on.
+        # Only training rows decide whether rounding matters: test rows may be too few to tell.
         x = x.astype(dtype) if suffix else _floats(x, f"{where}x", dtype)
     _require_finite(x, f"{where}x{suffix}")
     if len(y) != len(x):

@@ -1,20 +1,20 @@
-"""Numbers in double and single precision, where they survive it: what would be lost has a name.
+"""Conversion to double and single precision that refuses, by name, columns that lose their digits.
 
 Dates in seconds since 1970 and identifiers near 10⁹ are further from 0 than from each other, and
-the 24 bits of float32 do not reach: neighbours become one number.
+the 24 bits of float32 do not suffice: neighbours become the same number.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-_SHARE = 1e-3  # of the standard deviation: what rounding may move a number by
+_SHARE = 1e-3  # the most that rounding may move a number, relative to the standard deviation
 
 
 def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.ndarray:
-    """A column (n,) as float64; raises ValueError where whole numbers of it become one.
+    """A column (n,) as float64; raises ValueError where different numbers become equal.
 
-    ``distinct`` counts the numbers of the column as they are, and is called if they are large.
+    ``distinct`` counts the different numbers of the original column; called only from 2⁵³ on.
     """
     wide = column.astype(np.float64)
     if wide.size and np.abs(wide).max() >= 2**53 and len(np.unique(wide)) < distinct():
@@ -26,9 +26,9 @@ def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.nd
 
 
 def single(column: np.ndarray, where: str) -> np.ndarray:
-    """A float64 column of finite numbers (n,) as float32; ValueError where that moves them.
+    """A float64 column of finite numbers (n,) as float32; ValueError where that moves them too far.
 
-    An overflow is inf, which the caller reports by its row.
+    An overflow becomes inf, which the caller reports with its row.
     """
     with np.errstate(over="ignore"):
         rounded = column.astype(np.float32)
@@ -47,9 +47,9 @@ def single(column: np.ndarray, where: str) -> np.ndarray:
 def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every column of floating x (n, d), in float64.
 
-    A column that is constant has exactly its value and 0, and so has one that varies by no more
-    than rounding does: that of its dtype, or that of sums in float64. Whole numbers that differ
-    were not rounded.
+    A constant column has exactly its value and 0. The deviation is also 0 where a column varies by
+    no more than the rounding of its dtype, or of sums in float64; differing whole numbers do not
+    count as rounding.
     """
     precision = max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps)
     x = np.asarray(x, np.float64)

@@ -12,7 +12,7 @@ from jaxlinear.types import Batch, Linear
 def synthetic_regression(key: PRNGKeyArray, n: int, w, b, noise: float = 0.01) -> Batch:
     """x ~ N(0, 1) of shape (n, d) and y = w x + b + noise · N(0, 1).
 
-    ``w`` is (d,) with ``b`` (), or (k, d) with ``b`` (k,). The chapter's sets are
+    ``w`` is (d,) with ``b`` (), or (k, d) with ``b`` (k,). The data sets of d2l are
     ``synthetic_regression(key, 1000, [2, -3.4], 4.2)`` (3.3) and, for weight decay (3.7),
     ``synthetic_regression(key, 120, 0.01 * jnp.ones(200), 0.05)``.
 

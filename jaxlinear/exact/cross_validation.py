@@ -1,7 +1,8 @@
 """Ridge with the penalty chosen by errors on held-out examples, for all penalties at once.
 
-Leaving out one example has a closed form; leaving out a fold takes the statistics of the other
-folds. Either way the work is one decomposition, and two small products for every penalty.
+Leaving out one example has a closed form; leaving out a fold takes a decomposition of the other
+folds, made from their statistics where x is tall. Either way one decomposition serves all
+penalties, each of which costs two small products.
 """
 
 import functools
@@ -14,9 +15,9 @@ from jaxlinear import checks
 from jaxlinear.choice import CrossValidation, least
 from jaxlinear.endings import checked, located, unless_blind
 from jaxlinear.exact import fits, leave_one_out, spectral, units
-from jaxlinear.exact.held_out import Options, by_fold, consecutive, rows_of_folds
+from jaxlinear.exact.held_out import by_fold, consecutive, rows_of_folds
+from jaxlinear.exact.static import Data, Setting, Validation
 from jaxlinear.rows.means import floating_dtype
-from jaxlinear.types import Batch
 
 
 def ridge_cv(
@@ -34,24 +35,24 @@ def ridge_cv(
 
     Args:
       x, y, weight, intercept: as in ``ridge``.
-      l2s: the candidates; of equal scores the strongest penalty wins.
+      l2s: the candidates; where scores are equal the strongest penalty is chosen.
       folds: None leaves out one example at a time, by e_i = r_i / (1 − h_i) with residual r and
-        leverage h, at the penalty l2 Σ w of all examples (Allen, 1974). A number k takes k blocks
-        of consecutive rows (shuffle rows whose order means something), an array (n,) of whole
-        numbers or words the fold of every row, one (f, n) the weights of the rows in every fold,
-        as ``resample`` makes them, whose zeros are held out; l2 is then relative to the weight of
-        the rows that are fitted, as in ``ridge``.
+        leverage h, at the penalty l2 Σ w of all examples (Allen, 1974). A number k makes k blocks
+        of consecutive rows (shuffle rows whose order means something); an array (n,) of whole
+        numbers or words names the fold of every row; an array (f, n) holds the weights of the
+        rows in every fold, as ``resample`` makes them, with 0 for those held out. With folds, l2
+        is relative to the weight of the rows that are fitted, as in ``ridge``.
       per_target: choose an l2 for each of k targets instead of one for all by the mean score.
-      generalized: with folds=None, the mean leverage in the place of each: generalized
+      generalized: with folds=None, replace each leverage by their mean: generalized
         cross-validation (Golub, Heath and Wahba, 1979).
 
     Returns:
-      ``CrossValidation(fit, l2, scores)``: a fit that is refined where x is tall, as that of
-      ``least_squares`` is; scores of the error (o − y)², NaN where the dtype
-      cannot tell it: of an example that alone determines a coefficient, at a small l2.
-      ``fit.report.status`` is STALLED_AT_PRECISION where no score is a number, and the largest
-      of l2s is taken. The scores are differentiable in l2s and in the data, so that l2 can also be
-      found by gradient descent.
+      ``CrossValidation(fit, l2, scores)``. The fit is refined where x is tall, as that of
+      ``least_squares`` is. The scores are means of (o − y)² over held-out examples; a score is
+      NaN where the dtype cannot resolve it, as for an example that alone determines a coefficient,
+      at a small l2. Where no score is finite, the largest of l2s is taken and
+      ``fit.report.status`` is STALLED_AT_PRECISION. The scores are differentiable in l2s and in
+      the data, so that l2 can also be found by gradient descent.
 
     scikit-learn's ``RidgeCV(alphas=l2s * n, alpha_per_target=per_target)``, and ``GridSearchCV``
     over ``Ridge`` for folds; himalaya's ``RidgeCV``.
@@ -72,30 +73,30 @@ def ridge_cv(
         blocks = checks.number_of_folds(folds, len(batch.x))
     elif folds is not None:
         rows, apart = rows_of_folds(folds, len(batch.x))
-    options = Options(bool(intercept), bool(per_target), bool(generalized), blocks, apart)
-    result = _ridge_cv(options, batch, rows, l2s, sound)
+    options = Validation(bool(intercept), bool(per_target), bool(generalized), blocks, apart)
+    result = _ridge_cv(options, Data(batch, l2s, sound), rows)
     located(result.fit, x, y, weight)
     return result
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _ridge_cv(options: Options, batch: Batch, folds, l2s, sound) -> CrossValidation:
+def _ridge_cv(options: Validation, data: Data, folds) -> CrossValidation:
+    batch, l2s, sound = data
     rows = units.counted(batch, options.intercept, l2s, common=True)
     penalties = units.penalty(l2s, rows.units)[:, 0]
     decomposition = spectral.decompose(rows, options.intercept, penalties)
     if options.blocks is not None:
         folds = consecutive(options.blocks, len(batch.x))
     if folds is None:
-        left_out = leave_one_out.Options(options.intercept, options.generalized)
         fixed = jax.lax.stop_gradient(decomposition)
-        scores = leave_one_out.scores(left_out, rows, fixed, penalties)
+        scores = leave_one_out.scores(options, rows, fixed, penalties)
     else:
         scores = by_fold(options, rows, folds, penalties)
-    together = scores.ndim == 1 or options.per_target
-    compared = scores if together else jnp.mean(scores, axis=1)
+    compared = scores if options.per_target else jnp.mean(scores, axis=1)
     place, blind = least(compared, l2s)
     l2 = l2s[place]
-    fit = fits.fit_examples(rows, l2, options.intercept, fits.REFINED, decomposition)
+    setting = Setting(options.intercept, fits.REFINED)
+    fit = fits.fit_examples(setting, rows, l2, decomposition)
     fit = unless_blind(fit, jnp.any(blind))
-    scores = scores * rows.units.y * rows.units.y
+    scores = (scores * rows.units.y * rows.units.y).reshape(len(l2s), *batch.y.shape[1:])
     return CrossValidation(checked(fit, sound, batch), l2, scores)

@@ -1,4 +1,4 @@
-"""A wide x: its rows around their means, times the roots of their weights, and their kernel.
+"""Ridge for a wide x (no more rows than coefficients), by the kernel A Aᵀ of its centred rows.
 
 With A = √w (x − x̄), the coefficients are w = Aᵀ β, where β solves (A Aᵀ + α I) β = √w (y − ȳ).
 """
@@ -20,9 +20,10 @@ from jaxlinear.types import Fit, Linear, Report, Rows
 
 
 class Centred(NamedTuple):
-    """A = √w (x − x̄) and √w (y − ȳ), with Σ w, the rows of weight 0 (or None), and w / Σ w.
+    """``rows`` A = √w (x − x̄), ``sides`` √w (y − ȳ), and ``weight`` Σ w.
 
-    Without intercept nothing is subtracted, and the share of the intercept in a leverage is 0.
+    ``absent`` marks the rows of weight 0 (None without weights). ``share`` is w / Σ w, the part
+    of the intercept in a leverage. Without intercept nothing is subtracted, and ``share`` is 0.
     """
 
     rows: Float[Array, "n d"]
@@ -34,7 +35,7 @@ class Centred(NamedTuple):
 
 
 class Added(NamedTuple):
-    """The rows around the means, and the weights of absent ones: 0, with derivatives."""
+    """The centred rows, and weights that are all 0 but have the derivatives of absent rows."""
 
     x: Float[Array, "n d"]
     y: Float[Array, "k n"]
@@ -42,15 +43,18 @@ class Added(NamedTuple):
 
 
 class Dual(NamedTuple):
-    """A wide x: its rows, the spectrum of its ``kernel``, and what absent examples would add."""
+    """The centred rows of a wide x, and those from which absent rows get their derivatives."""
 
     centred: Centred
-    spectrum: Spectrum
     added: Added | None
 
 
-def dual(batch: Rows, intercept: bool, l2s) -> Dual:
-    """From x xᵀ, and from the QR factorisation of xᵀ where that hides what l2 does not."""
+def dual(batch: Rows, intercept: bool, l2s) -> tuple[Dual, Spectrum]:
+    """The centred rows, and the spectrum of their ``kernel``, as accurate as the least l2 needs.
+
+    It is made from x xᵀ, or from the QR factorisation of xᵀ where the rounding of x xᵀ exceeds
+    1e-3 of the least λ + α.
+    """
     centred, added = center(batch, intercept)
     fixed = jax.lax.stop_gradient(centred)
     quick = factor.spectrum(kernel(fixed))
@@ -61,14 +65,14 @@ def dual(batch: Rows, intercept: bool, l2s) -> Dual:
         return factor.spectrum_of_triangle(jnp.linalg.qr(rows.T, mode="r"))
 
     spectrum = when(quick.noise > 1e-3 * least, slow, fixed, quick)
-    return Dual(centred, spectrum, added)
+    return Dual(centred, added), spectrum
 
 
 def center(batch: Rows, intercept: bool) -> tuple[Centred, Added | None]:
-    """The rows of a batch around their means, or around 0.
+    """The rows of a batch, centred at their means or, without intercept, at 0.
 
-    √w has no derivative where it is 0: there the weights of the first are constants, and the
-    derivatives are those of what is ``Added``.
+    √w has no derivative where w = 0: such weights are constants in ``Centred``, and their
+    derivatives come from ``Added``.
     """
     batch = readable(batch)
     absent = None if batch.weight is None else batch.weight == 0
@@ -88,12 +92,12 @@ def center(batch: Rows, intercept: bool) -> tuple[Centred, Added | None]:
 
 
 def lifted_eigenvalue(centred: Centred):
-    """What the null directions of ``kernel`` are lifted to: the mean of all eigenvalues."""
+    """The eigenvalue that ``kernel`` gives to null directions: the mean of those of A Aᵀ."""
     return jax.lax.stop_gradient(jnp.sum(jnp.square(centred.rows)) / len(centred.rows))
 
 
 def null(centred: Centred) -> Float[Array, "n m"]:
-    """N, of null directions of A Aᵀ: √w, of the intercept, and those of absent examples."""
+    """N, whose columns are null directions of A Aᵀ: √w (by the intercept) and absent rows."""
     columns = times_root_weight(centred.share, jnp.ones_like(centred.rows[:, :1]))
     if centred.absent is not None:
         columns = jnp.concatenate([columns, jnp.diag(centred.absent.astype(columns.dtype))], axis=1)
@@ -101,16 +105,16 @@ def null(centred: Centred) -> Float[Array, "n m"]:
 
 
 def kernel(centred: Centred) -> Float[Array, "n n"]:
-    """A Aᵀ + N Nᵀ: lifted, what is null by construction is no obstacle to any solve."""
+    """A Aᵀ + N Nᵀ: N gives the known null directions of A Aᵀ an eigenvalue > 0."""
     rows = jnp.concatenate([centred.rows, null(centred)], axis=1)
     return matmul(rows, rows.T)
 
 
-def fit_dual(decomposition: Dual, l2) -> Fit:
-    """The fit at l2 from the dual."""
-    centred, spectrum, added = decomposition
+def fit(dual: Dual, spectrum: Spectrum, l2) -> Fit:
+    """The fit at l2, a number or (k,)."""
+    centred, added = dual
     rows, sides, mean, weight = centred[:4]
-    alpha = jnp.broadcast_to(weight * l2, mean.y.shape).reshape(-1)
+    alpha = jnp.broadcast_to(weight * l2, mean.y.shape)
     inverse = factor.shifted(spectrum, jax.lax.stop_gradient(alpha))
     data = (rows, sides, null(centred), alpha)
     coefficients = factor.solve(inverse, jax.lax.stop_gradient(sides))
@@ -125,15 +129,15 @@ def fit_dual(decomposition: Dual, l2) -> Fit:
     short = jnp.any(alpha == 0) & (rank < rows.shape[1])
     status = status_of(sound, short, factor.reliable(inverse))
     report = Report(status, jnp.int32(1), objective, norm, rank)
-    params = Linear(w, jnp.atleast_1d(mean.y) - matmul(w, mean.x))
+    params = Linear(w, mean.y - matmul(w, mean.x))
     if added is not None:
         more = _more(centred, inverse, added, params.w, l2)
         params = jax.tree.map(jnp.add, params, more)
-    return Fit(Linear(params.w.reshape(*mean.y.shape, -1), params.b.reshape(mean.y.shape)), report)
+    return Fit(params, report)
 
 
 def _gradient(coefficients, data):
-    """Whose root β gives w = Aᵀ β: A (Aᵀ β) + N (Nᵀ β) + α β − √w (y − ȳ)."""
+    """The function whose root β gives w = Aᵀ β: A (Aᵀ β) + N (Nᵀ β) + α β − √w (y − ȳ)."""
     rows, sides, lifted, alpha = data
     product = matmul(matmul(coefficients, rows), rows.T)
     product += matmul(matmul(coefficients, lifted), lifted.T)
@@ -141,7 +145,7 @@ def _gradient(coefficients, data):
 
 
 def _more(centred: Centred, inverse: Factor, added: Added, w, l2) -> Linear:
-    """What absent examples add: 0, with the derivatives in their weights, in w and b + w x̄."""
+    """What absent rows add to w and b: 0, but with the derivatives in their weights."""
     l2 = jnp.broadcast_to(l2, (len(w),))
     zero = jax.lax.stop_gradient(Linear(0 * w, 0 * w[:, 0]))
     operand = inverse, centred.rows, centred.weight, l2
@@ -152,7 +156,7 @@ def _more(centred: Centred, inverse: Factor, added: Added, w, l2) -> Linear:
 
 
 def _slope_of_more(more: Linear, data) -> Linear:
-    """H of those present times what is added, and the slopes of the losses of absent examples."""
+    """The Hessian of the present rows times ``more``, plus the gradient of the absent rows."""
     w, rows, weight, l2, intercept, added = data
     slopes = matmul(w + more.w, added.x.T) + more.b[:, None] - added.y
     slopes = slopes * added.weight[None]
@@ -162,7 +166,7 @@ def _slope_of_more(more: Linear, data) -> Linear:
 
 
 def _inverse_of_more(operand, g: Linear) -> Linear:
-    """(AᵀA + α I)⁻¹ g by the inverse of A Aᵀ + α I; 0 where α is: there is no derivative."""
+    """(AᵀA + α I)⁻¹ g by the inverse of A Aᵀ + α I; 0 where α = 0: there is no derivative."""
     inverse, rows, weight, l2 = operand
     alpha = (weight * l2)[:, None]
     inside = factor.solve(inverse, matmul(g.w, rows.T))

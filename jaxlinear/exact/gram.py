@@ -1,7 +1,7 @@
-"""Sufficient statistics of least squares: of chunks, merged, and all that a fit needs.
+"""Sufficient statistics of least squares: computed from chunks of data, merged, and fitted.
 
-See ``statistics`` for what they are. A ``Gram`` of chunks, folds, devices or hosts is merged by the
-parallel-variance formula (Chan, Golub and LeVeque, 1983).
+See ``statistics`` for what they are. The Grams of chunks, folds, devices or hosts are merged by
+the parallel-variance formula (Chan, Golub and LeVeque, 1983).
 """
 
 import functools
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlinear import checks
+from jaxlinear.endings import shaped
 from jaxlinear.exact import statistics
 from jaxlinear.exact.normal_equations import fit_from, stopped_factor
 from jaxlinear.exact.statistics import Gram
@@ -23,9 +24,9 @@ def of(x, y, weight=None) -> Gram:
     """The statistics of examples x (n, d) and targets y (n,) or (n, k).
 
     ``weight`` is (n,), or (n, k) where every target has its own. A NaN in y means that this
-    target is missing for this example, which has then weight 0; for y (n, k) this gives every
-    target a Gram of its own. (Under ``jit`` NaNs are not seen: pass
-    ``weight=~jnp.isnan(y)`` there.) Digits that float32 cannot hold are refused, as in
+    target is missing for this example, whose weight is then 0; for y (n, k) this gives every
+    target a Gram of its own. (Under ``jit`` NaNs in y (n, k) are not recognised: pass
+    ``weight=~jnp.isnan(y)`` there.) Numbers whose digits float32 cannot hold are refused, as in
     ``least_squares``; for chunks, subtract the same origin from all.
 
     >>> x, y = jnp.eye(3), jnp.array([1.0, 2.0, 3.0])
@@ -39,19 +40,30 @@ def of(x, y, weight=None) -> Gram:
 
 @jax.jit
 def _of(batch: Batch, sound) -> Gram:
+    def of_columns(y, weight):
+        return statistics.of_batch(Batch(batch.x, y.reshape(len(y), -1), weight))
+
     if batch.weight is not None and batch.weight.ndim == 2:
         columns = (batch.y.T, batch.weight.T)
-        gram = jax.lax.map(lambda column: statistics.of_batch(Batch(batch.x, *column)), columns)
+        gram = jax.lax.map(lambda column: _shaped(of_columns(*column), ()), columns)
     else:
-        gram = statistics.of_batch(batch)
+        gram = _shaped(of_columns(batch.y, batch.weight), batch.y.shape[1:])
     # Unsound examples end in NaN, and a fit from them in NONFINITE_INPUT.
     return gram._replace(weight=jnp.where(sound, gram.weight, jnp.nan))
+
+
+def _shaped(gram: Gram, outputs: tuple[int, ...]) -> Gram:
+    return gram._replace(
+        mean_y=gram.mean_y.reshape(outputs),
+        xy=gram.xy.reshape(*outputs, gram.xy.shape[-1]),
+        yy=gram.yy.reshape(outputs),
+    )
 
 
 def merge(a: Gram, b: Gram) -> Gram:
     """The statistics of the examples of both.
 
-    Where one has targets with examples of their own, so has the result.
+    Where the targets of one have examples of their own, so have those of the result.
     """
     if a.xx.ndim != b.xx.ndim and a.mean_y.ndim == b.mean_y.ndim == 1:
         a, b = _per_target(a), _per_target(b)
@@ -87,7 +99,7 @@ def _psum(gram: Gram, axis_name: str) -> Gram:
     share = gram.weight / jnp.where(weight == 0, 1, weight)
 
     def mean(part):
-        # Counted from one of the means: equal means stay equal to the last digit.
+        # Relative to one of the means, so that equal means stay equal to the last digit.
         present = jax.lax.stop_gradient(jnp.where(gram.weight == 0, jnp.inf, part))
         least = jax.lax.pmin(present, axis_name)
         base = jnp.where(jnp.isinf(least), 0, least)
@@ -95,14 +107,13 @@ def _psum(gram: Gram, axis_name: str) -> Gram:
 
     mean_x, mean_y = mean(gram.mean_x), mean(gram.mean_y)
     dx, dy = gram.mean_x - mean_x, gram.mean_y - mean_y
-    outer = dy[..., None] * dx.reshape(*[1] * dy.ndim, -1)
     return Gram(
         weight,
         total(gram.count),
         mean_x,
         mean_y,
         total(gram.xx + gram.weight * dx[:, None] * dx[None, :]),
-        total(gram.xy + gram.weight * outer),
+        total(gram.xy + gram.weight * jnp.multiply.outer(dy, dx)),
         total(gram.yy + gram.weight * jnp.square(dy)),
     )
 
@@ -111,7 +122,7 @@ def ridge(gram: Gram, l2=0.0, *, intercept: bool = True) -> Fit:
     """The fit of ``jaxlinear.ridge`` from statistics alone; l2 is a number, or (k,).
 
     The rounding of the products hides directions of x whose singular values are below √eps of
-    the largest: those count as absent where l2 is 0 (RANK_DEFICIENT). Where every target has
+    the largest: where l2 is 0 these count as 0 (RANK_DEFICIENT). Where every target has
     examples of its own, the report has an entry for each target. Differentiable in ``gram`` and
     ``l2``, in either mode and to any order.
 
@@ -131,13 +142,15 @@ def _ridge(gram: Gram, l2, *, intercept: bool) -> Fit:
     if gram.xx.ndim == 3:
         l2 = jnp.broadcast_to(l2, gram.mean_y.shape)
         return jax.vmap(functools.partial(_ridge, intercept=intercept))(gram, l2)
+    outputs = gram.mean_y.shape
+    gram = _shaped(gram, (-1,))
     gram = gram if intercept else statistics.uncentred(gram)
     fit = fit_from(gram, gram.weight * jnp.reshape(l2, (-1, 1)), stopped_factor(gram, l2))
     # Squares overflow before x does: sound statistics may hold inf.
     overflow = jnp.isfinite(gram.weight) & (gram.weight != 0)
     overflow &= fit.report.status == Status.NONFINITE_INPUT
     status = jnp.where(overflow, jnp.int32(Status.DIVERGED), fit.report.status)
-    return fit._replace(report=fit.report._replace(status=status))
+    return Fit(shaped(fit.params, outputs), fit.report._replace(status=status))
 
 
 def _per_target(gram: Gram) -> Gram:

@@ -1,4 +1,4 @@
-"""Errors of held-out folds under the fit of all others, for every penalty."""
+"""Errors of held-out folds, predicted by the fit to all others, for every penalty."""
 
 import functools
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from jaxlinear import checks
 from jaxlinear.exact import gram, leave_one_out, spectral, statistics
-from jaxlinear.exact.dual import Dual
-from jaxlinear.exact.spectral import Primal
+from jaxlinear.exact.spectral import Decomposition
+from jaxlinear.exact.static import Validation
 from jaxlinear.exact.statistics import Gram
 from jaxlinear.linalg.products import matmul
 from jaxlinear.rows import blocks
@@ -20,20 +20,10 @@ from jaxlinear.rows.means import away_from, floating_dtype
 from jaxlinear.types import Rows
 
 
-class Options(NamedTuple):
-    """What is known before tracing; ``apart``: every row is held out once, and else counts as 1."""
-
-    intercept: bool
-    per_target: bool
-    generalized: bool
-    blocks: int | None
-    apart: bool
-
-
 class Folds(NamedTuple):
-    """The rows of every fold (folds, m) and of all others; ``…_inside`` are their weights.
+    """The row numbers ``held`` out by every fold, and those it fits; ``…_inside`` are weights.
 
-    They are those in the fold, 1 for what is held out, and 0 for padding.
+    They are 1 for held-out rows, those given by the fold for the others, and 0 for padding.
     """
 
     held: Int[Array, "folds m"]
@@ -43,9 +33,9 @@ class Folds(NamedTuple):
 
 
 def consecutive(number: int, n: int) -> Folds:
-    """Blocks of consecutive rows, of which the first are longer by one where n / number is broken.
+    """Blocks of consecutive rows; where ``number`` does not divide n, the first have a row more.
 
-    Counted by the program: the program of another ``jit`` would hold their lists as constants.
+    Computed by the program: as NumPy arrays they would be constants of it under an outer ``jit``.
     """
     least, longer = divmod(n, number)
     block = jnp.arange(number)[:, None]
@@ -62,7 +52,7 @@ def consecutive(number: int, n: int) -> Folds:
 
 
 def rows_of_folds(folds, n: int) -> tuple[Folds, bool]:
-    """The rows, and whether they are ``apart``."""
+    """The ``Folds`` of what a user passes, and whether they are ``apart`` (see ``Validation``)."""
     if checks.is_traced(folds):
         raise ValueError("folds is traced; expected a number or an array known before tracing.")
     weights = np.asarray(checks.folds_as_weights(folds, n))
@@ -83,14 +73,14 @@ def _padded(weights: np.ndarray) -> tuple:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def by_fold(options: Options, batch: Rows, folds: Folds, l2s) -> Float[Array, "m *k"]:
-    """Mean squared errors of every fold under the fit of the others."""
+def by_fold(options: Validation, batch: Rows, folds: Folds, l2s) -> Float[Array, "m k"]:
+    """The mean squared error of all held-out rows, predicted by the fits without their folds."""
 
-    def outputs(decomposition: Primal | Dual, held: Rows):
-        left, inside = spectral.held_out(decomposition, held)
+    def outputs(decomposition: Decomposition, held: Rows):
+        left = spectral.held_out(decomposition, held)
 
         def at(argument):
-            return matmul(left * argument[0][None], inside.T)
+            return matmul(left * argument[0][None], decomposition.rhs.T)
 
         return at
 
@@ -101,9 +91,8 @@ def by_fold(options: Options, batch: Rows, folds: Folds, l2s) -> Float[Array, "m
 def _by_fold_jvp(options, primals, tangents):
     def outputs(decomposition, held):
         def at(argument):
-            params = spectral.fit(decomposition, argument[1]).params
-            w = params.w.reshape(-1, params.w.shape[-1])
-            return matmul(away_from(held, "x", spectral.mean_of(decomposition).x), w.T)
+            w = spectral.fit(decomposition, argument[1]).params.w
+            return matmul(away_from(held, "x", decomposition.mean.x), w.T)
 
         return at
 
@@ -114,22 +103,22 @@ def _by_fold_jvp(options, primals, tangents):
     return by_fold(options, *primals), change
 
 
-def _fold_scores(options: Options, batch: Rows, folds: Folds, l2s, outputs):
+def _fold_scores(options: Validation, batch: Rows, folds: Folds, l2s, outputs):
     n, d = batch.x.shape
     from_sums = options.apart and spectral.is_tall(n - folds.held.shape[1], d, options.intercept)
 
-    def squares(number, decomposition):
+    def squares(number, decomposition: Decomposition):
         held = _taken(batch, folds.held[number], folds.held_inside[number])
         at = outputs(decomposition, held)
-        y = away_from(held, "y", spectral.mean_of(decomposition).y)
-        scales = spectral.scales(decomposition, spectral.weight_of(decomposition), l2s)
+        y = away_from(held, "y", decomposition.mean.y)
+        scales = spectral.scales(decomposition, l2s)
 
         def score(argument):
             return matmul(held.weight.astype(y.dtype), jnp.square(y - at(argument)))
 
         total = leave_one_out.mapped(score, (scales, l2s), y.shape[1])
         weight = jnp.sum(held.weight)
-        nothing = (spectral.weight_of(decomposition) == 0) & (weight > 0)  # was fitted
+        nothing = (decomposition.weight == 0) & (weight > 0)  # no row to fit
         return jnp.where(nothing, jnp.nan, total), weight
 
     def from_others(number):
@@ -152,8 +141,7 @@ def _fold_scores(options: Options, batch: Rows, folds: Folds, l2s, outputs):
         total, weight = jax.lax.map(from_statistics, numbers)
     else:
         total, weight = jax.lax.map(from_others, numbers)
-    scores = jnp.sum(total, axis=0) / jnp.sum(weight)
-    return scores.reshape(len(l2s), *batch.y.shape[1:])
+    return jnp.sum(total, axis=0) / jnp.sum(weight)
 
 
 def _taken(batch: Rows, index, inside) -> Rows:
@@ -164,7 +152,7 @@ def _taken(batch: Rows, index, inside) -> Rows:
 
 
 def _without(grams: Gram, number) -> Gram:
-    """The stack with one Gram emptied."""
+    """The stack of Grams, with one of them set to 0."""
 
     def keep(leaf):
         others = jnp.arange(len(leaf)) != number

@@ -1,19 +1,19 @@
-"""Errors of ridge on every example, predicted by the fit to all others: for the price of one fit.
+"""The errors of ridge on every example when it is left out, for the price of one fit.
 
 The error of an example left out is r / (1 − h), with its residual r and leverage h in the fit to
 all examples (Allen, 1974), so that one decomposition serves all examples and penalties.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxlinear.exact import spectral, statistics
-from jaxlinear.exact.dual import Centred, Dual, lifted_eigenvalue
-from jaxlinear.exact.spectral import Primal
+from jaxlinear.exact.dual import Centred, lifted_eigenvalue
+from jaxlinear.exact.spectral import Decomposition
+from jaxlinear.exact.static import Validation
 from jaxlinear.exact.statistics import Gram
 from jaxlinear.linalg.products import matmul
 from jaxlinear.rows import blocks
@@ -25,36 +25,31 @@ _ROWS = 1024
 _OUTPUTS = 512
 
 
-class Options(NamedTuple):
-    """``generalized`` takes the mean leverage in the place of each."""
-
-    intercept: bool
-    generalized: bool
-
-
 def mapped(score, penalties, targets: int):
-    """``score`` for every penalty, so many at a time as make a wide product in bounded memory."""
+    """``score`` for every penalty, in batches: wide products, but bounded memory."""
     return jax.lax.map(score, penalties, batch_size=max(1, _OUTPUTS // targets))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def scores(options: Options, batch: Rows, decomposition, l2s) -> Float[Array, "m *k"]:
+def scores(
+    options: Validation, batch: Rows, decomposition: Decomposition, l2s
+) -> Float[Array, "m k"]:
     """Σ_i w_i (r_i / (1 − h_i))² / Σ_i w_i for every penalty, from one decomposition.
 
-    NaN where rounding leaves less than three digits of a 1 − h: an example that alone determines
-    a coefficient, at a small penalty.
+    NaN where rounding leaves less than three digits of a 1 − h, as for an example that alone
+    determines a coefficient, at a small penalty.
     """
-    if isinstance(decomposition, Primal):
-        return _from_hat(options, batch, decomposition, l2s)
-    return _from_kernel(options, batch, decomposition, l2s)
+    is_tall = spectral.is_tall(*batch.x.shape, options.intercept)
+    from_decomposition = _from_hat if is_tall else _from_kernel
+    return from_decomposition(options, batch, decomposition, l2s)
 
 
 @scores.defjvp
 def _scores_jvp(options, primals, tangents):
-    """Eigenvectors have no derivative where eigenvalues meet; an inverse has."""
+    """By the inverse: eigenvectors have no derivative where eigenvalues coincide."""
     batch, _, l2s = zip(primals, tangents, strict=True)
-    tall = isinstance(primals[1], Primal)
-    by_inverse = _from_hat_by_inverse if tall else _from_kernel_by_inverse
+    is_tall = spectral.is_tall(*primals[0].x.shape, options.intercept)
+    by_inverse = _from_hat_by_inverse if is_tall else _from_kernel_by_inverse
     _, change = jax.jvp(functools.partial(by_inverse, options), *zip(batch, l2s, strict=True))
     return scores(options, *primals), change
 
@@ -62,36 +57,36 @@ def _scores_jvp(options, primals, tangents):
 # A tall x: the hat matrix H = A (AᵀA + α I)⁻¹ Aᵀ gives outputs and leverages, block by block.
 
 
-def _from_hat(options: Options, batch: Rows, primal: Primal, l2s):
-    gram = primal.gram
+def _from_hat(options: Validation, batch: Rows, decomposition: Decomposition, l2s):
+    gram, rhs = decomposition.made_of.gram, decomposition.rhs
 
     def sums(block):
-        left, inside = spectral.held_out(primal, block)
+        left = spectral.held_out(decomposition, block)
         squares = jnp.square(left)
 
         def errors(scale):
-            outputs = matmul(inside * scale[None], left.T)
+            outputs = matmul(rhs * scale[None], left.T)
             return _errors(options, block, gram, outputs, matmul(squares, scale))
 
-        return mapped(errors, spectral.scales(primal, gram.weight, l2s), len(inside))
+        return mapped(errors, spectral.scales(decomposition, l2s), len(rhs))
 
-    return _mean(options, batch, gram, _summed(sums, batch))
+    return _mean(options, gram, _summed(sums, batch))
 
 
-def _from_hat_by_inverse(options: Options, batch: Rows, l2s):
+def _from_hat_by_inverse(options: Validation, batch: Rows, l2s):
     gram = statistics.of_batch(batch)
     gram = gram if options.intercept else statistics.uncentred(gram)
 
     def score(l2):
         inverse = _inverse(gram.xx, gram.weight * l2)
-        w = matmul(jnp.atleast_2d(gram.xy), inverse)
+        w = matmul(gram.xy, inverse)
 
         def sums(block):
             rows = away_from(block, "x", gram.mean_x)
             spread = jnp.sum(matmul(rows, inverse) * rows, axis=1)
             return _errors(options, block, gram, matmul(w, rows.T), spread)
 
-        return _mean(options, batch, gram, _summed(sums, batch))
+        return _mean(options, gram, _summed(sums, batch))
 
     return jax.lax.map(score, l2s)
 
@@ -105,7 +100,7 @@ def _summed(sums, batch: Rows):
     )
 
 
-def _errors(options: Options, block: Rows, gram: Gram, outputs, spread):
+def _errors(options: Validation, block: Rows, gram: Gram, outputs, spread):
     """Σ w (r / (1 − h))² and Σ (1 − h), with the leverages h."""
     residual = away_from(block, "y", gram.mean_y).T - outputs
     weight = ones_or(block.weight, len(spread), spread.dtype)
@@ -117,34 +112,33 @@ def _errors(options: Options, block: Rows, gram: Gram, outputs, spread):
     return jnp.sum(weight[None] * jnp.square(residual), axis=1), total
 
 
-def _mean(options: Options, batch: Rows, gram: Gram, sums):
+def _mean(options: Validation, gram: Gram, sums):
     squares, total = sums
     if options.generalized:
         squares = squares / jnp.square(total / gram.count)[..., None]
-    return (squares / gram.weight).reshape(*total.shape, *batch.y.shape[1:])
+    return squares / gram.weight
 
 
-# A wide x: there r and 1 − h would cancel. But I − H = α C with C = (A Aᵀ + α I)⁻¹, less the
-# direction √w of the intercept, and √w (y − ȳ) C over the diagonal of C is √w r / (1 − h).
+# A wide x: r and 1 − h would lose their digits to cancellation. With C = (A Aᵀ + α I)⁻¹, without
+# the direction √w of the intercept, I − H = α C, and √w r / (1 − h) is √w (y − ȳ) C / diag(C).
 
 
-def _from_kernel(options: Options, batch: Rows, dual: Dual, l2s):
-    centred, spectrum, _ = dual
-    vectors = spectrum.vectors
-    inside = matmul(centred.sides, vectors)
+def _from_kernel(options: Validation, batch: Rows, decomposition: Decomposition, l2s):
+    centred, rhs = decomposition.made_of.centred, decomposition.rhs
+    vectors = decomposition.spectrum.vectors
 
     def score(argument):
         l2, scale = argument
-        residual = matmul(inside * scale[None], vectors.T)
+        residual = matmul(rhs * scale[None], vectors.T)
         complement = where_present(batch.weight, matmul(jnp.square(vectors), scale), 1)
         lifted = lifted_eigenvalue(centred) + centred.weight * l2
-        return _mean_of_kernel(options, batch, centred, lifted, jnp.square(residual), complement)
+        return _mean_of_kernel(options, centred, lifted, jnp.square(residual), complement)
 
-    return mapped(score, (l2s, spectral.scales(dual, centred.weight, l2s)), len(inside))
+    return mapped(score, (l2s, spectral.scales(decomposition, l2s)), len(rhs))
 
 
-def _from_kernel_by_inverse(options: Options, batch: Rows, l2s):
-    """√w has no derivative where it is 0: with W = diag(w), √w C √w⁻¹ = (W x xᵀ + α I)⁻¹ has."""
+def _from_kernel_by_inverse(options: Validation, batch: Rows, l2s):
+    """Without √w, whose derivative is ∞ at 0: √w C √w⁻¹ = (W x xᵀ + α I)⁻¹, W = diag(w)."""
     batch = readable(batch)
     means = Means(mean_of_rows(batch, "x"), mean_of_rows(batch, "y"))
     means = means if options.intercept else jax.tree.map(jnp.zeros_like, means)
@@ -156,25 +150,24 @@ def _from_kernel_by_inverse(options: Options, batch: Rows, l2s):
 
     def score(l2):
         alpha = total * l2
-        # Without a penalty an example of any weight is met exactly: there is no derivative.
+        # Without a penalty any weight > 0 fits the example exactly: there is no derivative.
         each = jnp.where(absent & (alpha == 0), 0, weight)
         diagonal = jnp.where(absent & (alpha == 0), lift, alpha)
         inverse = jnp.linalg.inv(kernel * each[None] + jnp.diag(diagonal))
         squares = each[None] * jnp.square(matmul(y.T, inverse.T))
         share = options.intercept * each / total
         known = Centred(x, y.T, means, total, absent, share)
-        return _mean_of_kernel(options, batch, known, lift + alpha, squares, jnp.diagonal(inverse))
+        return _mean_of_kernel(options, known, lift + alpha, squares, jnp.diagonal(inverse))
 
     return jax.lax.map(score, l2s)
 
 
-def _mean_of_kernel(options: Options, batch: Rows, centred: Centred, lifted, squares, complement):
+def _mean_of_kernel(options: Validation, centred: Centred, lifted, squares, complement):
     complement = complement - centred.share / lifted
     if options.generalized:
         present = True if centred.absent is None else ~centred.absent
         complement = jnp.broadcast_to(jnp.mean(complement, where=present), complement.shape)
-    squares = jnp.sum(squares / jnp.square(complement)[None], axis=1)
-    return (squares / centred.weight).reshape(batch.y.shape[1:])
+    return jnp.sum(squares / jnp.square(complement)[None], axis=1) / centred.weight
 
 
 def _inverse(matrix, alpha):

@@ -1,4 +1,4 @@
-"""The fit of a Gram matrix with a factor at hand, its derivatives and its report."""
+"""The fit from a Gram matrix and a given factor of it, with derivatives and report."""
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,11 @@ def stopped_factor(gram: Gram, l2) -> Factor:
 
 
 def fit_from(gram: Gram, alpha, inverse: Factor) -> Fit:
-    """The fit of a centred Gram with the factor at hand, and α (1 or k, 1 or d)."""
-    sides = jnp.atleast_2d(gram.xy)
-    data = (gram.xx, sides, alpha)
+    """The fit of a centred Gram, from the factor ``inverse`` and α (1 or k, 1 or d)."""
+    data = (gram.xx, gram.xy, alpha)
     inverse = jax.lax.stop_gradient(inverse)
-    w = factor.solve(inverse, jax.lax.stop_gradient(sides))
-    w = implicit.optimum(_gradient, factor.solve, w, inverse, data).reshape(gram.xy.shape)
+    w = factor.solve(inverse, jax.lax.stop_gradient(gram.xy))
+    w = implicit.optimum(_gradient, factor.solve, w, inverse, data)
     b = gram.mean_y - matmul(w, gram.mean_x)
     return Fit(Linear(w, b), report_of(gram, alpha, inverse, w))
 
@@ -40,11 +39,9 @@ def _gradient(w, data):
 
 def report_of(gram: Gram, alpha, inverse: Factor, w) -> Report:
     """The report of a solution that was computed from the statistics alone."""
-    rows = jnp.atleast_2d(w)
-    data = (gram.xx, jnp.atleast_2d(gram.xy), alpha)
-    gradient = _gradient(rows, data)
+    gradient = _gradient(w, (gram.xx, gram.xy, alpha))
     # ½ (yy − w xy + w (w xx + α w − xy)): two terms that are small each, not three large ones.
-    squares = jnp.sum(gram.yy) - jnp.sum(rows * data[1]) + jnp.sum(rows * gradient)
+    squares = jnp.sum(gram.yy) - jnp.sum(w * gram.xy) + jnp.sum(w * gradient)
     objective = jnp.maximum(squares, 0) / 2 / gram.weight
     norm = two_norm(gradient / gram.weight)
     finite = jnp.isfinite(objective + norm) & (gram.weight != 0)

@@ -1,7 +1,7 @@
-"""Ridge from one eigendecomposition, for every penalty: Σ w x xᵀ of a tall x, x xᵀ of a wide one.
+"""Ridge for all penalties by one eigendecomposition: of xᵀx for a tall x, x xᵀ for a wide one.
 
 With A = √w (x − x̄) = U Σ Vᵀ, a fit at the penalty α = l2 Σ w is w = V (Σ² + α)⁻¹ Σ Uᵀ √w (y − ȳ):
-a penalty more costs two small products.
+each penalty costs two small products.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxlinear.exact import normal_equations, statistics
-from jaxlinear.exact.dual import Dual, dual, fit_dual
+from jaxlinear.exact import dual, normal_equations, statistics
+from jaxlinear.exact.dual import Dual
 from jaxlinear.exact.statistics import Gram
 from jaxlinear.linalg import factor
 from jaxlinear.linalg.factor import Factor, Spectrum
@@ -21,79 +21,80 @@ from jaxlinear.types import Fit, Rows
 
 
 class Primal(NamedTuple):
-    """A tall x: its statistics, and the spectrum of AᵀA. ``empty`` counts constant columns."""
+    """The statistics of a tall x, and ``empty``, the number of its constant columns."""
 
     gram: Gram
-    spectrum: Spectrum
     empty: Int[Array, ""]
 
 
-def decompose(batch: Rows, intercept: bool, l2s) -> Primal | Dual:
-    """The decomposition by the shape of x; of a wide one fit for the least of ``l2s``."""
+class Decomposition(NamedTuple):
+    """The fits of all penalties α: w = rhs diag(1 / (λ + α)) lhsᵀ, with the λ of ``spectrum``.
+
+    For a tall x, lhs = V, rhs = √w (y − ȳ)ᵀ A V; for a wide one, lhs = Aᵀ U, rhs = √w (y − ȳ)ᵀ U.
+    ``mean`` and ``weight`` are those of the examples. Derivatives pass through ``made_of``, from
+    which the decomposition was computed.
+    """
+
+    spectrum: Spectrum
+    lhs: Float[Array, "d r"]
+    rhs: Float[Array, "k r"]
+    mean: Means
+    weight: Float[Array, ""]
+    made_of: Primal | Dual
+
+
+def decompose(batch: Rows, intercept: bool, l2s) -> Decomposition:
+    """The decomposition for the shape of x; for a wide one as accurate as the least l2 needs."""
     if is_tall(*batch.x.shape, intercept):
         return primal(statistics.of_batch(batch), intercept)
-    return dual(batch, intercept, l2s)
+    made_of, spectrum = dual.dual(batch, intercept, l2s)
+    rows, sides, mean, weight = made_of.centred[:4]
+    lhs, rhs = matmul(rows.T, spectrum.vectors), matmul(sides, spectrum.vectors)
+    return Decomposition(spectrum, lhs, rhs, mean, weight, made_of)
 
 
 def is_tall(n: int, d: int, intercept: bool) -> bool:
-    """More examples than coefficients; with as many 1 − h is 0, and must not cancel."""
+    """More examples than coefficients; with as many, 1 − h is 0 at l2 = 0 and loses its digits."""
     return n > d + intercept
 
 
-def primal(gram: Gram, intercept: bool) -> Primal:
-    """From statistics."""
+def primal(gram: Gram, intercept: bool) -> Decomposition:
+    """The decomposition of a tall x, from its statistics."""
     gram = gram if intercept else statistics.uncentred(gram)
     xx = jax.lax.stop_gradient(gram.xx)
     diagonal = jnp.diagonal(xx)
     empty = diagonal <= 0
-    lift = jnp.where(empty, jnp.mean(diagonal), 0)  # a constant column hides nothing
+    lift = jnp.where(empty, jnp.mean(diagonal), 0)  # constant columns are not ill-conditioning
     spectrum = factor.spectrum(xx + jnp.diag(lift))
-    # Rounding mixes even eigenvectors that share no column.
+    # Rounding mixes even eigenvectors that have no column in common.
     vectors = jnp.where(empty[:, None], 0, spectrum.vectors)
-    return Primal(gram, spectrum._replace(vectors=vectors), jnp.sum(empty))
+    spectrum, mean = spectrum._replace(vectors=vectors), Means(gram.mean_x, gram.mean_y)
+    rhs, made_of = matmul(gram.xy, vectors), Primal(gram, jnp.sum(empty))
+    return Decomposition(spectrum, vectors, rhs, mean, gram.weight, made_of)
 
 
-def scales(decomposition: Primal | Dual, weight, l2s) -> Float[Array, "m r"]:
+def scales(decomposition: Decomposition, l2s) -> Float[Array, "m r"]:
     """1 / (λ + l2 Σ w) for every penalty."""
-    alphas = weight * l2s
-    return factor.shifted(decomposition.spectrum, alphas).scale
+    return factor.shifted(decomposition.spectrum, decomposition.weight * l2s).scale
 
 
-def mean_of(decomposition: Primal | Dual) -> Means:
-    """The means that a decomposition is counted from."""
-    if isinstance(decomposition, Primal):
-        return Means(decomposition.gram.mean_x, decomposition.gram.mean_y)
-    return decomposition.centred.mean
+def held_out(decomposition: Decomposition, batch: Rows) -> Float[Array, "m r"]:
+    """P: the outputs for the examples of ``batch`` are ȳ + P diag(scale) rhsᵀ."""
+    return matmul(away_from(batch, "x", decomposition.mean.x), decomposition.lhs)
 
 
-def weight_of(decomposition: Primal | Dual):
-    """The total weight of the examples of a decomposition."""
-    if isinstance(decomposition, Primal):
-        return decomposition.gram.weight
-    return decomposition.centred.weight
-
-
-def held_out(decomposition: Primal | Dual, batch: Rows):
-    """P (m, r) and R (k, r): outputs of other examples, less ȳ, are R diag(scale) Pᵀ."""
-    away = away_from(batch, "x", mean_of(decomposition).x)
-    vectors = decomposition.spectrum.vectors
-    if isinstance(decomposition, Primal):
-        sides = decomposition.gram.xy.reshape(-1, away.shape[1])
-        return matmul(away, vectors), matmul(sides, vectors)
-    rows, sides = decomposition.centred.rows, decomposition.centred.sides
-    return matmul(away, matmul(rows.T, vectors)), matmul(sides, vectors)
-
-
-def fit(decomposition: Primal | Dual, l2) -> Fit:
+def fit(decomposition: Decomposition, l2) -> Fit:
     """The fit at l2, a number or (k,), one for each target."""
-    if isinstance(decomposition, Primal):
-        alpha = decomposition.gram.weight * l2
-        factored = inverse(decomposition, jax.lax.stop_gradient(alpha))
-        return normal_equations.fit_from(decomposition.gram, jnp.reshape(alpha, (-1, 1)), factored)
-    return fit_dual(decomposition, l2)
+    made_of = decomposition.made_of
+    if isinstance(made_of, Dual):
+        return dual.fit(made_of, decomposition.spectrum, l2)
+    alpha = decomposition.weight * l2
+    factored = inverse(decomposition, jax.lax.stop_gradient(alpha))
+    return normal_equations.fit_from(made_of.gram, jnp.reshape(alpha, (-1, 1)), factored)
 
 
-def inverse(primal: Primal, alpha) -> Factor:
-    """The factor of AᵀA + α I, of which α is a number or (k,)."""
-    factored = factor.shifted(primal.spectrum, alpha)
-    return factored._replace(rank=factored.rank - jnp.where(alpha == 0, primal.empty, 0))
+def inverse(decomposition: Decomposition, alpha) -> Factor:
+    """The factor of AᵀA + α I of a tall x, for α a number or (k,)."""
+    factored = factor.shifted(decomposition.spectrum, alpha)
+    empty = decomposition.made_of.empty
+    return factored._replace(rank=factored.rank - jnp.where(alpha == 0, empty, 0))

@@ -1,6 +1,6 @@
-"""The sufficient statistics of least squares: of the size of d × (d + k), whatever n is.
+"""The sufficient statistics of least squares, whose size is d × (d + k) whatever n is.
 
-Products are centred before they are summed, so that nothing cancels.
+The rows are centred before their products are summed, so that no digits cancel.
 """
 
 from typing import NamedTuple
@@ -37,9 +37,9 @@ class Gram(NamedTuple):
 
 
 def of_batch(batch: Rows) -> Gram:
-    """The statistics of a batch that has been checked, block by block so that memory is bounded.
+    """The statistics of a checked batch of y (n, k), block by block so that memory is bounded.
 
-    Products are summed around a guess at the mean, and moved to the mean at the end.
+    Rows are centred at an estimate of the mean; the sums are moved to the mean at the end.
     """
     guess = guess_of_means(batch)
 
@@ -63,15 +63,14 @@ def of_batch(batch: Rows) -> Gram:
         return jax.tree.map(jnp.add, total, sums(block))
 
     (weight, count), strips, xy, yy, y = blocks.fold(sums, add, batch, _ROWS)
-    shape = batch.y.shape[1:]
     around = Gram(
         weight,
         count,
         xy[-1] / jnp.where(weight == 0, 1, weight),
-        (y[:-1] / jnp.where(weight == 0, 1, weight)).reshape(shape),
+        y[:-1] / jnp.where(weight == 0, 1, weight),
         _from_upper_strips(strips),
-        xy[:-1].reshape(*shape, -1),
-        yy[:-1].reshape(shape),
+        xy[:-1],
+        yy[:-1],
     )
     mean_x, mean_y = guess.x + around.mean_x, guess.y + around.mean_y
     return _moved(around, -1)._replace(mean_x=mean_x, mean_y=mean_y)
@@ -80,7 +79,7 @@ def of_batch(batch: Rows) -> Gram:
 def _upper_strips(left, right) -> list:
     """leftᵀ right, which is symmetric, in strips of rows without what lies below them.
 
-    Four strips save three eighths of the work; a product narrower than this gains nothing.
+    Four strips save three eighths of the work; with fewer than 256 columns nothing is gained.
     """
     d = right.shape[1]
     size = -(-d // 4) if d >= 256 else d
@@ -100,17 +99,16 @@ def uncentred(gram: Gram) -> Gram:
 
 
 def _moved(gram: Gram, sign: int) -> Gram:
-    """Products around the means moved (1) to those around 0, or back (-1): Steiner's theorem."""
+    """Products moved from the means to 0 (sign 1), or back (sign -1), by Steiner's theorem."""
     mean_x, mean_y = gram.mean_x, gram.mean_y
     amount = sign * gram.weight
-    outer = mean_y[..., None] * mean_x.reshape(*[1] * mean_y.ndim, -1)
     return gram._replace(
         xx=gram.xx + amount * mean_x[:, None] * mean_x[None, :],
-        xy=gram.xy + amount * outer,
+        xy=gram.xy + amount * mean_y[:, None] * mean_x[None, :],
         yy=gram.yy + amount * jnp.square(mean_y),
     )
 
 
 def leverage(gram: Gram, weight, spread, intercept):
-    """w (s + 1 / Σ w): the leverages of rows, of spread s = (x − x̄)ᵀ (xx + α I)⁻¹ (x − x̄)."""
+    """The leverages w (s + 1 / Σ w), with the ``spread`` s = (x − x̄)ᵀ (xx + α I)⁻¹ (x − x̄)."""
     return weight * (spread + intercept / gram.weight)

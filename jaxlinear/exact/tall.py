@@ -1,4 +1,4 @@
-"""The fit of a tall x: a factor of xᵀx, or of x itself where that is ill-conditioned, refined."""
+"""The fit of a tall x, by a factor of xᵀx, or of x where xᵀx is ill-conditioned; then refined."""
 
 import functools
 
@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from jaxlinear.exact import normal_equations, spectral, statistics, units
 from jaxlinear.exact.refine import refined
-from jaxlinear.exact.spectral import Primal
+from jaxlinear.exact.spectral import Decomposition
+from jaxlinear.exact.static import Setting
 from jaxlinear.exact.statistics import Gram
 from jaxlinear.linalg import factor, implicit
 from jaxlinear.linalg.factor import Factor
@@ -23,24 +24,27 @@ from jaxlinear.rows.means import away_from
 from jaxlinear.types import Examples, Fit, Linear, Rows
 
 
-def tall(rows: Examples, l2, intercept: bool, steps, primal: Primal | None) -> Fit:
-    """The fit of a tall x, from its ``primal`` decomposition where there is one."""
+def tall(setting: Setting, rows: Examples, l2, decomposition: Decomposition | None) -> Fit:
+    """The fit of a tall x, from its decomposition where there is one."""
     fixed, l2_fixed = jax.lax.stop_gradient((rows, l2))
-    primal = jax.lax.stop_gradient(primal)
-    if primal is None and jnp.ndim(l2):
-        primal = spectral.primal(statistics.of_batch(fixed), intercept)
-    gram = primal.gram if primal else statistics.of_batch(fixed)
-    gram = gram if intercept or primal else statistics.uncentred(gram)
+    decomposition = jax.lax.stop_gradient(decomposition)
+    if decomposition is None and jnp.ndim(l2):
+        decomposition = spectral.primal(statistics.of_batch(fixed), setting.intercept)
+    if decomposition is not None:
+        gram = decomposition.made_of.gram
+    else:
+        gram = statistics.of_batch(fixed)
+        gram = gram if setting.intercept else statistics.uncentred(gram)
     penalty = units.penalty(l2_fixed, fixed.units)
     alpha = gram.weight * penalty
     if jnp.ndim(l2):
-        inverse = spectral.inverse(primal, alpha[:, 0])
+        inverse = spectral.inverse(decomposition, alpha[:, 0])
     else:
         inverse = factor_of(fixed, gram, alpha[0])
     fit = normal_equations.fit_from(gram, alpha, inverse)
-    fit = refined(fixed, gram, penalty, inverse, fit, intercept, steps)
+    fit = refined(setting, fixed, gram, penalty, inverse, fit)
     params = implicit.optimum(
-        functools.partial(_stationarity, intercept),
+        functools.partial(_stationarity, setting.intercept),
         _inverse_hessian,
         fit.params,
         (inverse, gram.mean_x, gram.weight),
@@ -55,19 +59,17 @@ def _stationarity(intercept: bool, params: Linear, data) -> Linear:
     strength = units.penalty(l2, rows.units)
 
     def penalty(w, _):
-        return jnp.sum(strength * jnp.square(jnp.atleast_2d(w))) / 2
+        return jnp.sum(strength * jnp.square(w)) / 2
 
     batch = units.in_units(rows)
     return stationarity(squared_error, intercept, params, (batch, 0.0), penalty)
 
 
 def _inverse_hessian(operand, gradient: Linear) -> Linear:
-    """The inverse Hessian of the objective, from that of the centred problem."""
+    """The inverse Hessian of the objective times ``gradient``, by that of the centred problem."""
     inverse, center, weight = operand
-    g_w, g_b = jnp.atleast_2d(gradient.w), jnp.atleast_1d(gradient.b)
-    w = weight * factor.solve(inverse, g_w - g_b[:, None] * center[None])
-    b = g_b - matmul(w, center)
-    return Linear(w.reshape(gradient.w.shape), b.reshape(gradient.b.shape))
+    w = weight * factor.solve(inverse, gradient.w - gradient.b[:, None] * center[None])
+    return Linear(w, gradient.b - matmul(w, center))
 
 
 def factor_of(rows: Examples, gram: Gram, alpha) -> Factor:
@@ -86,13 +88,13 @@ def factor_of(rows: Examples, gram: Gram, alpha) -> Factor:
 
 
 def triangle_of(batch: Rows, center, scale, start) -> Float[Array, "d d"]:
-    """R of the QR factorisation of √w (x − c) / scale below ``start`` (d, d), block by block."""
+    """R of the QR factorisation of [start; √w (x − c) / scale], start (d, d), block by block."""
 
     def add(above, block):
         block = readable(block)
         rows = away_from(block, "x", center) / scale[None]
         rows = times_root_weight(block.weight, rows)
-        # LAPACK wants columns; without this all of x would be copied to that order, used or not.
+        # LAPACK is column-major; without this XLA would copy all of x to that order, used or not.
         rows = with_layout_constraint(rows, Layout(major_to_minor=(0, 1)))
         return jnp.linalg.qr(jnp.concatenate([above, rows]), mode="r")
 

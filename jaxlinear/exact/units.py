@@ -1,4 +1,4 @@
-"""Columns and targets in powers of two: their squares neither overflow nor vanish."""
+"""Columns and targets scaled by powers of two: their squares neither overflow nor underflow."""
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,25 @@ from jaxlinear.types import Batch, Examples, Fit, Linear, Rows, Status, Units
 
 
 def counted(batch: Batch, intercept: bool, l2, *, common: bool) -> Examples:
-    """The batch in units of its own; ``common`` to all columns where all have one penalty."""
-    batch = batch._replace(weight=relative(batch.weight))
+    """The batch with the units of its columns and targets, and y as (n, k).
+
+    ``common`` gives all columns the same unit, for solvers that add the same α to all of them.
+    """
+    y = batch.y.reshape(len(batch.y), -1)
+    batch = batch._replace(y=y, weight=relative(batch.weight))
     x, y = (_size(batch, name, intercept) for name in ("x", "y"))
-    if common:  # between the largest and the least, whose squares differ as little as may be
+    if common:  # the geometric mean of the largest and the least, for the sake of their squares
         least = jnp.min(jnp.where(x == 0, jnp.inf, x))
         middle = jnp.sqrt(jnp.max(x)) * jnp.sqrt(jnp.where(jnp.isinf(least), 0, least))
         x = jnp.full_like(x, middle)
-    # Or the penalty on a tiny column overflows.
+    # In a smaller unit the penalty on a tiny column would overflow.
     x = jnp.maximum(x, 1e-9 * jnp.sqrt(jnp.max(jax.lax.stop_gradient(jnp.asarray(l2)))))
     x = jnp.ones_like(x) if batch.x.dtype == jnp.uint8 else power_of_two(x)
     return Examples(*batch, Units(x, power_of_two(jnp.max(y))))
 
 
 def _size(batch: Rows, name: str, intercept: bool):
-    """How far the rows lie from their mean, or from 0, as some of them tell."""
+    """The largest distance from the mean (without intercept: from 0) in a sample of the rows."""
     mean = guess_of_mean(batch, name)
     sample = sample_of(batch)
 
@@ -32,26 +36,26 @@ def _size(batch: Rows, name: str, intercept: bool):
         return jnp.max(jnp.abs(rows), axis=0)
 
     spread = farthest(mean if intercept else jnp.zeros_like(mean))
-    return jnp.where(spread == 0, jnp.abs(mean).reshape(spread.shape), spread)
+    return jnp.where(spread == 0, jnp.abs(mean), spread)
 
 
 def in_units(examples: Examples) -> Batch:
-    """The examples as a batch: a copy."""
+    """A copy of the examples as a batch, in their units."""
     if examples.x.dtype == jnp.uint8:
         return Batch(examples.x, rows_of(examples, "y"), examples.weight)
     return Batch(*(rows_of(examples, name) for name in ("x", "y")), examples.weight)
 
 
 def penalty(l2, units: Units):
-    """The penalties (1, d) or (k, d) of columns that are counted in units."""
-    inverse = 1 / units.x[None]  # the compiler divides once, by the product: 0 or inf
+    """The penalties (1, d) or (k, d) of columns in their units."""
+    inverse = 1 / units.x[None]  # l2 / x / x would be compiled as l2 / (x x), which may be 0 or inf
     return jnp.reshape(l2, (-1, 1)) * inverse * inverse
 
 
 def from_units(fit: Fit, units: Units) -> Fit:
-    """The fit of the data as they came; no number where the dtype has no room for a coefficient."""
+    """The fit in the original units; failed where a coefficient is out of the dtype's range."""
     w, b = fit.params
-    ratio = (units.y / units.x).reshape(*[1] * (w.ndim - 1), -1)
+    ratio = (units.y / units.x)[None]
     found = jnp.where((w == 0) & jnp.isinf(ratio), 0, w * ratio)
     lost = jnp.where(w == 0, 0, jnp.abs(found / ratio - w))
     room = jnp.all(lost <= jnp.sqrt(jnp.finfo(w.dtype).eps) * jnp.max(jnp.abs(w)))

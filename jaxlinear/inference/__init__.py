@@ -1,4 +1,4 @@
-"""What a fit tells beyond its coefficients: standard errors, R², leverages, likelihoods."""
+"""Statistical inference after a fit: standard errors, R², leverages, likelihoods."""
 
 from jaxlinear.inference.glm import GlmInference, of_glm
 from jaxlinear.inference.least_squares import Inference, of_least_squares

@@ -1,4 +1,4 @@
-"""The theory of maximum likelihood: errors, robust errors, deviance and likelihood."""
+"""Maximum-likelihood inference: standard errors, robust errors, deviance and likelihood."""
 
 import functools
 from collections.abc import Callable
@@ -22,13 +22,14 @@ from jaxlinear.types import Batch, Fit, Linear
 
 
 class GlmInference(NamedTuple):
-    """The theory of a maximum-likelihood fit with p coefficients.
+    """Inference for a maximum-likelihood fit with p coefficients.
 
     ``standard_error`` is the root of the diagonal of φ (Σ_i w_i H_i)⁻¹, ``robust_error`` that of
-    the sandwich (Σ w H)⁻¹ (Σ w g gᵀ) (Σ w H)⁻¹, which holds where the likelihood does not, with g
-    and H the derivatives of the loss of an example in the coefficients. ``dispersion`` is φ,
-    ``degrees_of_freedom`` = Σ w − p. ``deviance`` = 2 Σ w (loss − least loss), ``log_likelihood``
-    is in nats; both are NaN for a loss whose family is not known.
+    the sandwich (Σ w H)⁻¹ (Σ w g gᵀ) (Σ w H)⁻¹, which is valid even if the likelihood is
+    misspecified; g and H are the gradient and the Hessian of the loss of an example in the
+    coefficients. ``dispersion`` is φ, ``degrees_of_freedom`` = Σ w − p. ``deviance`` =
+    2 Σ w (loss − least loss), ``log_likelihood`` is in nats; both are NaN for a loss whose family
+    is not known.
     """
 
     standard_error: Linear
@@ -50,26 +51,28 @@ def of_glm(
     intercept: bool = True,
     dispersion=None,
 ) -> GlmInference:
-    """The inference of ``glm(loss, x, y, …)`` without a penalty: of the ``Fit``, or its ``params``.
+    """Inference for ``glm(loss, x, y, …)`` without a penalty, from its ``Fit`` or ``params``.
 
-    H is the expected second derivative where the family of the loss has one of its own (gamma,
-    with its log link), else the observed one; with a canonical link they are the same. Weights
-    count copies. φ is ``dispersion``, or 1 for labels and counts, or else Pearson's
-    Σ w g² / H / (Σ w − p) in the outputs; it is NaN where an example has no curvature, as with
-    ``huber`` (use ``robust_error``). The log-likelihood has φ = deviance / Σ w where φ is not
-    known. Errors of softmax regression are those of coefficients that sum to 0 over the classes.
-    What the data leave undetermined is left out.
+    H is the expected Hessian where the family of the loss defines one (gamma, with its log link),
+    else the observed one; with a canonical link they are the same. Weights are frequencies: they
+    count copies of an example. φ is ``dispersion`` if given, else 1 for labels and counts, else
+    Pearson's estimate Σ w g² / H / (Σ w − p), with g and H in the outputs; it is NaN where an
+    example has no curvature, as with ``huber`` (use ``robust_error``). The log-likelihood has
+    φ = deviance / Σ w where the family does not fix φ. Errors of softmax regression are those of
+    coefficients that sum to 0 over the classes. Errors leave out directions that the data do not
+    determine.
 
-    Errors are NaN away from the optimum: where the status of the fit says so; where a step of
-    Newton's would move the parameters by a tenth of their robust errors and by more than rounding
-    does, as after a fit with a penalty; or where the optimum is at infinity, as with classes that
-    can be separated, since there a step is as long as an error, however small the gradient.
+    Errors are NaN where the parameters are not at the optimum: where the status of the fit says
+    so; where a Newton step would move them by more than a tenth of their robust errors and by
+    more than rounding does, as after a fit with a penalty; or where the optimum is at infinity,
+    as with separable classes, since there a Newton step is as long as a standard error, however
+    small the gradient.
 
     R's ``summary(glm)``, ``logLik`` and ``vcovHC(type = "HC0")``; statsmodels' ``GLM`` with
     ``freq_weights`` (McCullagh and Nelder, *Generalized Linear Models*, 1989; Huber, 1967; White,
-    1982). A loss of your own gets its likelihood by ``losses.family``. Raises ValueError for what
-    ``glm`` refuses, and for weights that leave no degrees of freedom, such as those that sum to 1
-    (NaN under ``jit``). Not differentiable.
+    1982). Declare the likelihood of a loss of your own with ``losses.family``. Raises ValueError
+    for arguments that ``glm`` refuses, and for weights that leave no degrees of freedom, such as
+    those that sum to 1 (NaN under ``jit``). Not differentiable.
 
     >>> x = jnp.array([[0.0], [0.0], [1.0], [1.0]])
     >>> y = jnp.array([1.0, 3.0, 4.0, 4.0])
@@ -98,7 +101,7 @@ def of_glm(
 
 
 def _spare(told: GlmInference) -> Bool[Array, "*k"]:
-    """Whether degrees of freedom are left, or none and none needed: a saturated model."""
+    """Whether degrees of freedom are left, or none and φ is known: a saturated model."""
     freedom = told.degrees_of_freedom
     return (freedom > 0) | (freedom == 0) & jnp.isfinite(told.dispersion)
 
@@ -140,7 +143,7 @@ def _of_model(loss: Callable, intercept: bool, batch: Batch, params: Linear, end
         phi = phi / jnp.where(freedom > 0, freedom, jnp.nan)
     phi = jnp.asarray(1.0 if phi is None else phi, outputs.dtype)
 
-    directions = inverse.vectors.T.reshape(-1, *problem.penalty.shape)  # whose squares sum to H⁻¹
+    directions = inverse.vectors.T.reshape(-1, *problem.penalty.shape)  # rows v: Σ v vᵀ = H⁻¹
     scores = jnp.einsum("nk,np,rkp->nr", slopes, problem.x, directions, precision="highest")
     meat = matmul((problem.share[:, None] * scores).T, scores)
     root = jax.vmap(lambda theta: columns.unscaled(theta, units, intercept))(directions)
@@ -179,14 +182,14 @@ def _likelihood(family: families.Family | None, problem: Problem, count, each):
 
 
 def _rank(problem: Problem, bends) -> Int[Array, ""]:
-    """The rank of H if all examples had the mean of the curvatures.
+    """The rank that H would have if all examples had the mean curvature.
 
-    Less is left where the curvature has vanished, since the optimum is at infinity.
+    H has a lower rank where curvatures have vanished because the optimum is at infinity.
     """
     mean = jnp.tensordot(problem.share, bends, axes=1)
     scale, _ = unit_scale(jnp.diagonal(mean))
     values = jnp.linalg.eigvalsh(mean / scale[:, None] / scale[None])
-    of_outputs = jnp.sum(values > jnp.sqrt(jnp.finfo(mean.dtype).eps))  # of k or, as softmax, k − 1
+    of_outputs = jnp.sum(values > jnp.sqrt(jnp.finfo(mean.dtype).eps))  # k, or k − 1 for softmax
     one = problem._replace(penalty=problem.penalty[:1])
     gram = hessian(one, problem.share[:, None, None])
     return of_outputs * factor.from_eigenvalues(gram).rank

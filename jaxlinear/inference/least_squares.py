@@ -1,4 +1,4 @@
-"""The classical theory of least squares: errors, R² and leverages."""
+"""Classical inference for least squares: standard errors, R² and leverages."""
 
 import functools
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxlinear import checks
 from jaxlinear.convex import columns
+from jaxlinear.endings import shaped
 from jaxlinear.exact import statistics, tall, units
 from jaxlinear.inference.optimum import NEAR, nan_unless, parted, rounding
 from jaxlinear.linalg import double
@@ -19,7 +20,7 @@ from jaxlinear.types import Batch, Fit, Linear
 
 
 class Inference(NamedTuple):
-    """The classical theory of a least-squares fit with p coefficients, b included.
+    """Classical inference for a least-squares fit with p coefficients, b included.
 
     ``standard_error`` has the shape of the parameters, ``variance`` = Σ w r² / (n − p) is the
     residual variance of every target, ``degrees_of_freedom`` = n − p with n the examples of weight
@@ -37,18 +38,18 @@ class Inference(NamedTuple):
 def of_least_squares(
     params: Linear | Fit, x, y, *, weight=None, intercept: bool = True
 ) -> Inference:
-    """The inference of ``least_squares(x, y, …)``: of the ``Fit``, or of its ``params`` alone.
+    """Inference for ``least_squares(x, y, …)``, from its ``Fit`` or from ``params`` alone.
 
     Var(w) = σ² (Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ)⁻¹, with independent errors of variance σ² / w_i:
-    weights are precisions, known up to a factor, of n − p errors. (In ``of_glm`` they count
-    copies.) Errors are NaN away from the optimum: where the status of the fit says so, or a step
-    of Newton's would move the parameters by a tenth of their errors and by more than rounding
-    does, as after ``ridge``. The
-    residuals are summed in twice the precision. Where x is rank deficient, coefficients are
-    those of the minimum norm and their standard errors leave out what is undetermined.
+    weights are precisions, known up to a factor, and leave n − p degrees of freedom whatever their
+    sum. (In ``of_glm`` they count copies.) Standard errors are NaN where the parameters are not at
+    the optimum: where the status of the fit says so, or where a Newton step would move them by
+    more than a tenth of their errors and by more than rounding does, as after ``ridge``. The
+    residuals are summed in twice the precision. Where x is rank deficient, coefficients are those
+    of minimum norm and their standard errors leave out the directions that are undetermined.
 
     R's ``summary(lm)`` and ``hatvalues``, statsmodels' ``OLS`` and ``WLS``. Raises ValueError where
-    n − p < 1, and for what ``least_squares`` refuses. Not differentiable.
+    n − p < 1, and for arguments that ``least_squares`` refuses. Not differentiable.
 
     >>> x = jnp.array([[1.0], [2.0], [3.0], [4.0]])
     >>> y = jnp.array([1.0, 2.0, 2.0, 3.0])
@@ -80,17 +81,15 @@ def _of(batch: Batch, params: Linear, ended, *, intercept: bool) -> Inference:
     root = inverse.vectors
     rows = columns.rows(params)
     rows = Linear(rows.w * (unit.x / unit.y)[None], rows.b / unit.y)
-    sides = examples._replace(y=batch.y.reshape(len(batch.y), -1))
     zero = jax.tree.map(jnp.zeros_like, rows)
-    normal = double.normal(sides, rows, zero, gram.mean_x)
-    squares = normal.squares.reshape(gram.yy.shape)
+    normal = double.normal(examples, rows, zero, gram.mean_x)
+    squares = normal.squares
     freedom = gram.count - inverse.rank - intercept
     variance = squares / jnp.where(freedom > 0, freedom, jnp.nan)
     of_w = jnp.sum(jnp.square(root), axis=1)
     of_b = intercept / gram.weight + jnp.sum(jnp.square(matmul(gram.mean_x, root)))
-    spread = variance[..., None] * of_w.reshape(*[1] * variance.ndim, -1)
-    ratio = (unit.y / unit.x).reshape(*[1] * variance.ndim, -1)
-    errors = Linear(jnp.sqrt(spread) * ratio, jnp.sqrt(variance * of_b) * unit.y)
+    spread = variance[:, None] * of_w[None]
+    errors = Linear(jnp.sqrt(spread) * (unit.y / unit.x)[None], jnp.sqrt(variance * of_b) * unit.y)
     weight = jnp.ones((), root.dtype) if batch.weight is None else examples.weight
     scores = matmul(away_from(readable(examples), "x", gram.mean_x), root)
     spread = jnp.sum(jnp.square(scores), axis=1)
@@ -100,11 +99,12 @@ def _of(batch: Batch, params: Linear, ended, *, intercept: bool) -> Inference:
     moved = jnp.max(jnp.abs(matmul(scores, step) + of_mean[None]), axis=0)
     present = away_from(examples, "x", jnp.zeros_like(gram.mean_x))
     size = jnp.abs(rows.b) + matmul(jnp.abs(rows.w), jnp.max(jnp.abs(present), axis=0))
-    near = distance <= jnp.square(NEAR) * variance.reshape(-1)
-    ended = ended & (near | (moved <= rounding(size))).reshape(variance.shape)
-    errors = nan_unless(ended, errors)
+    near = distance <= jnp.square(NEAR) * variance
+    outputs = batch.y.shape[1:]
+    ended = ended & (near | (moved <= rounding(size))).reshape(outputs)
+    errors = nan_unless(ended, shaped(errors, outputs))
     r2 = 1 - squares / jnp.where(gram.yy == 0, jnp.nan, gram.yy)
     if batch.weight is not None:  # σ² is that of an example of weight 1
         variance = variance * power_of_two(jnp.max(batch.weight))
     variance = variance * unit.y * unit.y
-    return Inference(errors, variance, freedom, r2, leverage)
+    return Inference(errors, variance.reshape(outputs), freedom, r2.reshape(outputs), leverage)

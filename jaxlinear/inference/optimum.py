@@ -1,4 +1,4 @@
-"""Whether parameters are those of an optimum, without which errors mean nothing."""
+"""Whether parameters are at an optimum: elsewhere standard errors are meaningless."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -10,16 +10,16 @@ from jaxlinear.endings import usable
 from jaxlinear.linalg.products import matmul
 from jaxlinear.types import Fit, Linear
 
-NEAR = 0.1  # standard errors, within which parameters are those of the optimum
+NEAR = 0.1  # standard errors: parameters this near to the optimum count as being there
 
 
 def rounding(size):
-    """How far rounding moves outputs, of parameters whose products with x are of this size."""
+    """The rounding error to expect in outputs whose terms, w x and b, are of this size."""
     return 64 * jnp.finfo(size.dtype).eps * size
 
 
 def parted(params: Linear | Fit) -> tuple[Linear, Bool[ArrayLike, "*k"]]:
-    """The parameters, and whether their fit, where there is one, says that it is an optimum."""
+    """The parameters, and whether their ``Fit`` ended at an optimum: True for bare parameters."""
     ended = True
     if isinstance(params, Fit):
         params, ended = params.params, usable(params.report.status)
@@ -27,17 +27,17 @@ def parted(params: Linear | Fit) -> tuple[Linear, Bool[ArrayLike, "*k"]]:
 
 
 def nan_unless(sound, errors: Linear) -> Linear:
-    """The errors, NaN where the parameters are not those of an optimum."""
+    """The errors, NaN where the parameters are not at an optimum."""
     return Linear(
         jnp.where(sound[..., None], errors.w, jnp.nan), jnp.where(sound, errors.b, jnp.nan)
     )
 
 
 def at_optimum(gradient, meat, directions, problem: Problem, count, size):
-    """Whether a step of Newton's, H⁻¹ g, is below a tenth of an error, or below rounding.
+    """Whether a Newton step H⁻¹ g is below a tenth of its robust error, or below rounding.
 
-    Its error is that of the sandwich: with s_i the slopes of the losses along it, Σ w s against
-    √Σ w s². Where the optimum is at infinity no s_i is above 0, so that this is 1 at the least.
+    With s_i the slope of the loss of example i along the step, this compares Σ w s with √Σ w s².
+    Where the optimum is at infinity no s_i is positive, so that their ratio is at least 1.
     """
     length = jnp.linalg.norm(gradient)
     along = gradient / jnp.where(length == 0, 1, length)

@@ -1,4 +1,4 @@
-"""A Cholesky factor of a symmetric matrix with a little more on its diagonal."""
+"""A Cholesky factor of a symmetric matrix, damped until it is positive definite."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,17 @@ from jaxlinear.linalg.products import matmul, unit_scale
 
 
 class Root(NamedTuple):
-    """H = D L Lᵀ D, with ``inverse`` = diag(D⁻¹), 0 where H is."""
+    """H = D L Lᵀ D, D diagonal; ``inverse`` is the diagonal of D⁻¹, with 0 where that of H is 0."""
 
     lower: Float[Array, "d d"]
     inverse: Float[Array, " d"]
 
 
 def damped(matrix) -> Root:
-    """A Cholesky factor of H with a little more on the diagonal, as little as makes it one."""
+    """A Cholesky factor of H, to whose diagonal a small multiple of itself is added.
+
+    The multiple is 16 eps, and 100 times more at every further try until a factor exists.
+    """
     scale, empty = unit_scale(jnp.diagonal(matrix))
     inverse = jnp.where(empty, 0, 1 / scale)
     unit = matrix * inverse[:, None] * inverse[None]
@@ -45,7 +48,7 @@ def triangle_solve(lower, sides, *, transposed: bool = False):
 
 
 def root_solve(built: Root, g):
-    """H⁻¹ g, and 0 where there is no factor."""
+    """H⁻¹ g, or 0 where the factorisation failed."""
     side = (g.reshape(-1) * built.inverse)[:, None]
     inside = triangle_solve(built.lower, triangle_solve(built.lower, side), transposed=True)
     result = (inside[:, 0] * built.inverse).reshape(g.shape)
@@ -53,7 +56,7 @@ def root_solve(built: Root, g):
 
 
 def inverse_root(root: Root) -> Float[Array, "d d"]:
-    """L⁻¹ D⁻¹, whose square is H⁻¹."""
+    """R = L⁻¹ D⁻¹, for which H⁻¹ = Rᵀ R."""
     return triangle_solve(root.lower, jnp.diag(root.inverse))
 
 

@@ -1,11 +1,11 @@
-"""The residual of least squares to twice the precision of the data, for iterative refinement.
+"""The residuals of least squares in twice the precision of the data, for iterative refinement.
 
-A solution is as right as the residual that it is corrected with (Wilkinson, 1963; Björck, 1967).
+A solution is as accurate as the residuals that correct it (Wilkinson, 1963; Björck, 1967).
 For float32 data the sums are taken in float64, where products of two float32 are exact, whether
 or not the x64 mode is on. For float64 data all numbers are cut into slices of some 22 bits whose
 products a matrix product sums without rounding (Ozaki et al., 2012), and the sums are kept in
-pairs of numbers (Dekker, 1971). No product is ever rounded, so that it does not matter where
-a compiler contracts a · b + c into one operation, which breaks the usual two-product.
+pairs of numbers (Dekker, 1971). No product is ever rounded, so it makes no difference whether
+the compiler contracts a · b + c into a fused multiply-add, which breaks the usual two-product.
 """
 
 import functools
@@ -33,8 +33,8 @@ class Normal(NamedTuple):
 def normal(examples: Examples, params: Linear, rest: Linear, center: Float[Array, " d"]) -> Normal:
     """The right-hand side of the normal equations at ``params + rest``, right to the last digit.
 
-    ``rest`` is what the rounding of ``params`` left, y is (n, k); all is in the units of the
-    examples (see ``exact.units``). Not for differentiation.
+    ``rest`` holds the digits of the solution for which ``params`` has no room; y is (n, k).
+    All quantities are in the units of the examples (see ``exact.units``). Not differentiable.
     """
     if center.dtype == jnp.float64:
         return _in_slices(examples, params, rest, center)
@@ -53,7 +53,7 @@ def _in_float64(examples: Examples, params: Linear, rest: Linear, center) -> Nor
         r = y - (matmul(x, w.T) + b[None])
         weighted = r if weight is None else wide(weight)[:, None] * r
         total = weighted.sum(axis=0)
-        # No copy of x − c: what cancels here are the 8 digits that float32 lacks, at most.
+        # No copy of x − c: this loses at most the 8 digits that float64 has beyond float32.
         away = matmul(weighted.T, x) - total[:, None] * c[None]
         return Normal(away, total, (weighted * r).sum(axis=0))
 
@@ -100,12 +100,12 @@ def _in_slices(examples: Examples, params: Linear, rest: Linear, center) -> Norm
     return Normal(g[0] + g[1], (b + b_rest)[:, 0], squares)
 
 
-# Which slice of the left meets which of the right: the others are below all that is kept.
+# Slice i of one factor is multiplied by slice j of the other; other products are negligible.
 _ORDERS = [(i, j) for i in range(3) for j in range(4) if i + j < 4]
 
 
 def _slices(pair, bits: int, count: int) -> list:
-    """A pair |hi + lo| ≤ 1 as a sum of multiples of 2^-bits, 2^-2bits, …, and what is left."""
+    """A pair |hi + lo| ≤ 1 as a sum of multiples of 2^-bits, 2^-2bits, …, and a remainder."""
     hi, lo = pair
     parts = []
     for number in range(1, count):
@@ -130,7 +130,7 @@ def _two_sum(a, b):
 
 
 def add(pair, value):
-    """A pair and a number, as a pair."""
+    """The sum of a pair and a number, as a pair."""
     total, error = _two_sum(pair[0], value)
     return _two_sum(total, pair[1] + error)
 

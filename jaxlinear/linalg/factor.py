@@ -1,7 +1,7 @@
-"""Inverses of symmetric matrices H as H⁻¹ = V diag(s) Vᵀ: made once, applied to many sides.
+"""Inverses of symmetric matrices as H⁻¹ = V diag(s) Vᵀ, computed once for many right-hand sides.
 
-All solvers of least squares share this one form. Whatever made it, Cholesky, QR or an
-eigendecomposition, is never differentiated: derivatives go around it (see ``implicit``).
+All solvers of least squares share this one form. The Cholesky, QR or eigendecomposition that it
+comes from is never differentiated: derivatives use the implicit function theorem (``implicit``).
 """
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ _NOISE = 8
 class Factor(NamedTuple):
     """H⁻¹ = vectors diag(scale) vectorsᵀ, or a pseudoinverse; ``rank`` is that of H.
 
-    ``scale`` has one row for all right-hand sides, or a row for each. ``error`` is about the
-    relative error that the rounding of H, or of what it is made of, leaves in a solution.
+    ``scale`` has one row for all right-hand sides, or a row for each. ``error`` estimates
+    the relative error of a solution due to the rounding of H, or of the data that H is made of.
     """
 
     vectors: Float[Array, "d r"]
@@ -39,7 +39,8 @@ def cholesky(matrix: Float[Array, "d d"]) -> Factor:
     """The factor of a positive definite matrix, whatever the scales of its columns.
 
     The columns are scaled to a unit diagonal, which is within √d of the best scaling (van der
-    Sluis, 1969). A row of zeros is left out. Not positive definite: the error is inf.
+    Sluis, 1969). A row of zeros is left out: its solution is 0. Where the matrix is not positive
+    definite, the error is inf.
     """
     d = len(matrix)
     scale, empty = unit_scale(jnp.diagonal(matrix))
@@ -57,7 +58,7 @@ def cholesky(matrix: Float[Array, "d d"]) -> Factor:
         jnp.where(sound, root, 0),
         jnp.ones(d, matrix.dtype),
         jnp.sum(~empty),
-        # diag(H⁻¹), the variance inflation factors, is a d-th of the condition number or more.
+        # The largest variance inflation factor, of diag(H⁻¹), is at least ‖H⁻¹‖₂ / d.
         jnp.where(sound, diagonal.max() * jnp.finfo(matrix.dtype).eps, jnp.inf),
     )
 
@@ -75,9 +76,9 @@ def truncated(
 ) -> Factor:
     """The pseudoinverse of H = (A D)ᵀ A D from the SVD A = U diag(singular) vectorsᵀ, D = scale.
 
-    Singular values up to ``tolerance`` times the largest count as 0. What is left undetermined
-    is then set to 0 in the columns as they came, not as they were scaled: the solution is the
-    one of minimum norm. The error grows with that ``power`` of the condition number.
+    Singular values up to ``tolerance`` times the largest count as 0. Of the solutions that are
+    then possible, the one of minimum norm is taken: in the original columns, not in the scaled
+    ones. The error grows with the condition number to the power ``power``.
     """
     kept = singular > tolerance * singular.max()
     root = jnp.where(kept[None], vectors / jnp.where(kept, singular, 1)[None], 0)
@@ -105,7 +106,7 @@ def _columns_of_unit_norm(matrix):
 def from_eigenvalues(matrix: Float[Array, "d d"]) -> Factor:
     """The pseudoinverse of a positive semidefinite matrix whose entries are rounded.
 
-    Their rounding hides eigenvalues up to eps of the largest, singular values up to √eps.
+    The rounding hides eigenvalues up to eps times the largest: singular values up to √eps.
     """
     scale, _ = unit_scale(jnp.diagonal(matrix))
     values, vectors = jnp.linalg.eigh(_scaled(matrix, scale))
@@ -114,7 +115,7 @@ def from_eigenvalues(matrix: Float[Array, "d d"]) -> Factor:
 
 
 def reliable(factor: Factor) -> Bool[Array, ""]:
-    """Whether rounding leaves three digits of every solution."""
+    """Whether every solution has at least three correct digits, by the estimated error."""
     return jnp.all(factor.error < 1e-3)
 
 
@@ -122,7 +123,7 @@ class Spectrum(NamedTuple):
     """The eigenvalues λ ≥ 0 and eigenvectors V of a symmetric positive semidefinite matrix M.
 
     One spectrum serves every penalty: (M + α I)⁻¹ = V diag(1 / (λ + α)) Vᵀ. ``noise`` is how far
-    rounding may move an eigenvalue; what is below counts as 0.
+    rounding may move an eigenvalue: a λ + α no larger than that counts as 0.
     """
 
     values: Float[Array, " r"]
@@ -131,14 +132,14 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(matrix: Float[Array, "d d"]) -> Spectrum:
-    """The spectrum of a matrix of rounded entries."""
+    """The spectrum of a matrix whose entries are rounded."""
     values, vectors = jnp.linalg.eigh(matrix)
     noise = _NOISE * float(jnp.finfo(matrix.dtype).eps) * jnp.abs(values).max()
     return Spectrum(jnp.maximum(values, 0), vectors, noise)
 
 
 def spectrum_of_triangle(triangle: Float[Array, "d d"]) -> Spectrum:
-    """The spectrum of RᵀR, from R itself: eigenvalues down to eps² of the largest."""
+    """The spectrum of RᵀR from R itself, which resolves eigenvalues down to eps² of the largest."""
     _, singular, vectors = jnp.linalg.svd(triangle)
     values = jnp.square(singular)
     noise = jnp.square(_NOISE * jnp.finfo(values.dtype).eps) * values.max()

@@ -1,8 +1,8 @@
-"""Derivatives of an optimum with respect to its data and penalties, without the way to it.
+"""Derivatives of an optimum with respect to its data and penalties, by implicit differentiation.
 
 Where ∇f(p, data) = 0 defines p, the implicit function theorem gives dp = −H⁻¹ d∇f, with H the
-Hessian of f in p: one solve with the factor that the forward pass left, in either mode and to
-any order (Griewank and Walther, *Evaluating Derivatives*, 2008, ch. 15; Blondel et al.,
+Hessian of f in p: one solve with the factor from the forward pass, in forward and reverse mode
+and to any order (Griewank and Walther, *Evaluating Derivatives*, 2008, ch. 15; Blondel et al.,
 "Efficient and modular implicit differentiation", 2022).
 """
 
@@ -16,11 +16,11 @@ from jaxtyping import PyTree
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def optimum(gradient: Callable, solve: Callable, params: PyTree, factor: PyTree, data: PyTree):
-    """``params`` as it is, with the derivatives of the root of ``gradient(params, data)``.
+    """``params`` unchanged, with the derivatives of the root of ``gradient(params, data)``.
 
     ``solve(factor, g)`` applies the inverse of the symmetric Jacobian of ``gradient`` in params.
-    Both functions depend on their arguments alone. ``params`` and ``factor`` have no derivatives
-    of their own, however they were found.
+    Both functions must depend on their arguments alone. Derivatives of ``params`` and ``factor``
+    themselves, by the computation that found them, are ignored.
     """
     return params
 

@@ -8,20 +8,20 @@ from jaxlinear.rows.absent import power_of_two
 
 
 def matmul(a, b):
-    """a @ b at the full precision of the dtype, which accelerators do not give by themselves."""
+    """a @ b at the full precision of the dtype, which is not the default on accelerators."""
     return jnp.matmul(a, b, precision="highest")
 
 
-_LONG = 2**20  # numbers of a matrix, which one core reads more slowly than two
-_WIDE, _PARTS = 32, 16  # columns, from which parts are quicker, and parts, at most
+_LONG = 2**20  # entries of a matrix from which two cores read it faster than one
+_WIDE, _PARTS = 32, 16  # columns from which splitting into parts is faster; at most so many parts
 
 
 def weighted_rows(weights: Float[Array, "n k"], rows: Float[Array, "n p"]) -> Float[Array, "k p"]:
-    """Σ_i weights_i ⊗ rows_i, with all cores.
+    """Σ_i weights_i ⊗ rows_i, on all cores.
 
-    A product of one long row and a matrix XLA gives to one core of a CPU. Of two rows, of which
-    one is 0, it takes 0.6 to 1 of the time; in parts, which are added up, 0.3 to 0.6. Of many
-    models 0.6 where there is a row of weights for every example, not for every model.
+    On a CPU, XLA computes the product of one row and a matrix on one core. With a second row of
+    zeros it takes 0.6 to 1 of that time; split into parts that are added up, 0.3 to 0.6. For
+    many models it takes 0.6 where the weights have a row for every example, not every model.
     """
     if weights.shape[1] > 1 or rows.size < _LONG or jax.default_backend() != "cpu":
         return matmul(weights.T, rows)
@@ -51,12 +51,12 @@ def _of_many_models(models, batched, weights, rows):
 def unit_scale(
     squares: Float[Array, "*k d"],
 ) -> tuple[Float[Array, "*k d"], Bool[Array, "*k d"]]:
-    """The square roots, with 1 in the place of 0, and where those places are."""
+    """The square roots, with 1 in place of 0, and a mask of the places where that was done."""
     empty = squares <= 0
     return jnp.sqrt(jnp.where(empty, 1, squares)), empty
 
 
 def two_norm(values):
-    """The 2-norm of all values; their squares may overflow, or vanish."""
+    """The 2-norm of all values, even where their squares would overflow or underflow."""
     unit = power_of_two(jnp.max(jnp.abs(values)))
     return unit * jnp.sqrt(jnp.sum(jnp.square(values / unit)))

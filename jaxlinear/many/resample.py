@@ -1,7 +1,7 @@
-"""Folds, bootstraps and padding as weights: the data stay where they are.
+"""Folds, bootstraps and padding, expressed as weights of examples instead of subsets.
 
 Cross-validation of any fit is ``jax.vmap`` over such weights, one program for all folds, since
-weight 0 means absent; ``1 - weight`` are the examples that a fold holds out.
+examples of weight 0 have no effect; ``1 - weight`` marks the examples that a fold holds out.
 """
 
 import jax
@@ -28,9 +28,9 @@ __all__ = [
 
 
 def k_fold(key: PRNGKeyArray, n: int, folds: int, *, repeats: int = 1) -> Float[Array, "models n"]:
-    """Weights (repeats · folds, n) of 1 and, for the n / folds examples held out, 0.
+    """Weights (repeats · folds, n): 0 for the n / folds examples that are held out, else 1.
 
-    Fold sizes differ by at most one, and every repeat has an order of its own. scikit-learn's
+    Fold sizes differ by at most one, and every repeat shuffles anew. scikit-learn's
     ``RepeatedKFold``, and ``KFold(shuffle=True)``.
 
     >>> weight = k_fold(jax.random.key(0), 10, 5)
@@ -54,7 +54,7 @@ def stratified_k_fold(
             "numbers first, for example with jnp.digitize."
         )
     if not checks.is_traced(y):
-        y = np.unique(np.asarray(y), return_inverse=True)[1]  # 2**32 is 0 in 32 bits
+        y = np.unique(np.asarray(y), return_inverse=True)[1]  # label 2**32 is 0 in 32 bits
     return _repeated(key, jnp.asarray(y), folds, repeats)
 
 
@@ -81,9 +81,9 @@ def bootstrap(
 ) -> Float[Array, "models n"]:
     """How often each example is drawn, for ``models`` bootstrap samples of n (Efron, 1979).
 
-    Counts of n draws with replacement, which sum to n; or, with ``poisson``, counts that are
-    independent and have mean 1, for which no example needs to know of another (Chamandy et al.,
-    2012). scikit-learn's ``resample``, without copies of the data.
+    Counts of n draws with replacement, which sum to n; or, with ``poisson``, independent Poisson
+    counts of mean 1, which can be drawn for each example alone (Chamandy et al., 2012).
+    scikit-learn's ``resample``, without copies of the data.
 
     >>> print(bootstrap(jax.random.key(0), 5, 2).sum(axis=1))
     [5. 5.]
@@ -115,13 +115,13 @@ def leave_one_group_out(groups) -> Float[Array, "groups n"]:
 
 
 def pad(batch: Batch, size: int | None = None) -> Batch:
-    """The batch filled up to ``size`` examples by rows of weight 0, which change no result.
+    """The batch padded to ``size`` examples with rows of weight 0, which change no result.
 
-    Every number of examples is a program of its own, which takes seconds to compile. Where many
-    sizes come along, None makes few of them: the next of 1, 1¼, 1½ and 1¾ times a power of two.
-    Fits, errors and scores are those of the batch, up to the rounding of sums; only what counts or
-    draws rows by their place, as ``sgd_fit`` and ``k_fold`` do, sees more of them. Works on the
-    host, and compiles nothing.
+    JAX compiles a program for every new number of examples, which takes seconds. For data of many
+    sizes, ``size=None`` rounds them up to few: the next of 1, 1¼, 1½ and 1¾ times a power of two.
+    Fits, errors and scores are those of the batch, up to the rounding of sums; only functions that
+    count rows or draw them by position, as ``sgd_fit`` and ``k_fold`` do, see the added rows.
+    Works on the host, and compiles nothing.
 
     >>> batch = pad(Batch(np.ones((9, 2)), np.arange(9)))
     >>> print(batch.x.shape, batch.weight)
@@ -141,7 +141,7 @@ def pad(batch: Batch, size: int | None = None) -> Batch:
 
 
 def _round_size(n: int) -> int:
-    """n rounded up to three binary digits."""
+    """n rounded up to three significant binary digits."""
     step = 1 << max(n.bit_length() - 3, 0)
     return -(-n // step) * step
 
@@ -184,7 +184,7 @@ def pad_groups(groups, x, y, weight=None) -> tuple[np.ndarray, Batch]:
 
 
 def _require_digits(names, name: str, rows: np.ndarray, weight: np.ndarray) -> None:
-    """Every group is a fit of its own, whose columns must keep their digits."""
+    """Raise where JAX's dtype is too coarse for a column within a group, which is fitted alone."""
     dtype = jnp.result_type(rows)
     if not jnp.issubdtype(dtype, jnp.floating) or not digits.narrows(rows.dtype, dtype):
         digits.stored(rows, name)

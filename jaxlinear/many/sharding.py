@@ -1,8 +1,9 @@
 """Models and examples over many devices: a mesh of two axes, and how arrays lie on it.
 
-A fit asks for nothing more: ``sgd_fit`` and ``sweep`` are the same calls, and give the same
-numbers, wherever their arrays lie. Models need no word from each other. Of examples only sums
-travel, since every device draws its share of a minibatch from its own rows.
+Only the arrays are to be placed: ``sgd_fit`` and ``sweep`` are called in the same way, and give
+the same numbers, wherever their arrays lie. Devices with different models do not communicate;
+devices with different examples exchange only sums over them, since every device draws its part
+of a minibatch from its own rows.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ MODELS, EXAMPLES = "models", "examples"
 def mesh(
     *, models: int = 1, examples: int = 1, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-    """``models`` x ``examples`` devices: the product is how many are used."""
+    """A mesh of ``models`` x ``examples`` devices: their product is the number of devices used."""
     devices = jax.devices() if devices is None else list(devices)
     shape = checks.count(models, "models"), checks.count(examples, "examples")
     if shape[0] * shape[1] > len(devices):
@@ -36,15 +37,15 @@ def mesh(
 
 
 def over_models(mesh: Mesh, hypers: PyTree) -> PyTree:
-    """Hyper-parameters (models, …) with the models of every device on that device.
+    """Hyper-parameters (models, …), split over the devices by models.
 
-    Raises ValueError where the models do not divide among the devices.
+    Raises ValueError where the number of models is not a multiple of the number of devices.
     """
     return jax.tree.map(lambda leaf: _put(mesh, leaf, MODELS), hypers)
 
 
 def over_examples(mesh: Mesh, batch: Batch) -> Batch:
-    """A batch with equal parts of its rows on every device, filled up by rows of weight 0."""
+    """A batch with an equal part of its rows on every device, padded with rows of weight 0."""
     batch = checks.stored(batch)
     parts, n = mesh.shape[EXAMPLES], len(batch.x)
     if n % parts:

@@ -18,10 +18,10 @@ from jaxlinear import checks
 
 
 def grid(**values: Any) -> dict[str, Any]:
-    """Every combination of the values, as a dict of arrays (models, …), the last name fastest.
+    """Every combination of the values, as a dict of arrays (models, …); the last varies fastest.
 
     Values are lists of numbers, or anything stacked on a leading axis: keys, weights (models, n)
-    of ``resample``, a ``Linear`` of starts. scikit-learn's ``ParameterGrid``.
+    from ``resample``, a ``Linear`` of initial parameters. scikit-learn's ``ParameterGrid``.
 
     >>> print(grid(lr=[0.1, 1.0], l2=[0, 1, 2]))
     {'lr': array([0.1, 0.1, 0.1, 1. , 1. , 1. ]), 'l2': array([0, 1, 2, 0, 1, 2])}
@@ -47,10 +47,11 @@ def sweep(
 ) -> PyTree:
     """``run(hyper)`` for every hyper of ``hypers``, whose leaves have a leading axis of models.
 
-    One compiled ``vmap``: what ``run`` closes over, such as the data, is shared, so that all
-    models meet a minibatch in one matrix product. Every result is that of ``run(hyper)`` alone,
-    up to rounding, whatever its neighbours are. Models of SGD share the order of the data where
-    they share the key; with keys among ``hypers`` each has its own order, and its own products.
+    One compiled ``vmap``: what ``run`` closes over, such as the data, is shared, so that the
+    outputs of all models for a minibatch are one matrix product. Every result is that of
+    ``run(hyper)`` alone, up to rounding, whatever the other models are. SGD models with the same
+    key share the order of the data; with keys among ``hypers`` each has its own order, and needs
+    matrix products of its own.
 
     Args:
       run: a fit, or any function of arrays that returns arrays. It is compiled once for the same
@@ -58,16 +59,16 @@ def sweep(
       hypers: a pytree such as ``grid``'s.
       chunk: how many models at once: None for all, a number, or "auto" for as many as fit into
         the memory that is free, by the memory analysis of the compiled program.
-      progress: show a bar, by chunks.
+      progress: show a progress bar, which advances by chunks.
 
     Returns:
-      The stacked results. Ctrl-C ends a sweep in chunks with a warning and the models that are
-      done, the first ones of ``hypers``.
+      The stacked results. Ctrl-C during a sweep in chunks warns, and returns the results of the
+      models that are done, the first ones of ``hypers``.
 
     Raises:
-      ValueError or TypeError where leaves differ in length, or chunk is no such number.
+      ValueError or TypeError where leaves differ in length, or chunk is not a valid number.
 
-    Instead of scikit-learn's ``GridSearchCV`` and joblib, without processes.
+    Takes the place of scikit-learn's ``GridSearchCV`` with joblib, without processes.
 
     >>> doubled = sweep(lambda hyper: 2 * hyper["lr"], grid(lr=[1.0, 2.0, 3.0]), chunk=2)
     >>> print(doubled)
@@ -90,10 +91,10 @@ def sweep(
 
 
 def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
-    """The result of the model of the least score; one that is no finite number is never least.
+    """The result of the model with the least score, among the scores that are finite.
 
-    Raises ValueError where no score is finite; under ``jit`` the numbers of the result are then
-    NaN, and what cannot be NaN, such as a status, is that of the first model.
+    Raises ValueError where no score is finite; under ``jit`` the floating-point leaves of the
+    result are then NaN, and others, such as a status, are those of the first model.
 
     >>> print(best(grid(lr=[0.1, 1.0]), jnp.array([jnp.nan, 2.0])))
     {'lr': Array(1., dtype=float32)}
@@ -121,7 +122,7 @@ def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
 
 
 def _in_chunks(run: Callable, hypers: PyTree, models: int, size: int, progress: bool):
-    """Chunks of one shape, so that one program serves all; the last repeats its last model."""
+    """All chunks have one shape and one program; the last one is padded with the last model."""
     done = []
     with _bar(progress, models) as bar:
         try:
@@ -145,15 +146,15 @@ def _run(run: Callable, hypers: PyTree) -> PyTree:
     return call(data, hypers)
 
 
-# What a run was compiled to, for as long as there is the run.
+# The compiled programs of every ``run``, kept for as long as ``run`` itself exists.
 _programs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def _program(run: Callable, hypers: PyTree) -> tuple[Callable, list]:
     """``call`` and ``data`` such that ``call(data, hypers)`` are the stacked results.
 
-    What ``run`` closes over is handed to the program: compiled into it, data would be a constant
-    of megabytes, and compiling take twice as long.
+    ``data`` are the arrays that ``run`` closes over. As constants of megabytes inside the program
+    they would make compilation take twice as long.
     """
     leaves, structure = jax.tree.flatten(hypers)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
@@ -173,11 +174,11 @@ def _program(run: Callable, hypers: PyTree) -> tuple[Callable, list]:
 
 
 def _part(rows: np.ndarray, leaf: Array) -> Array:
-    return jax.device_put(leaf[rows], leaf.sharding)  # laid out over devices as all of it
+    return jax.device_put(leaf[rows], leaf.sharding)  # on the same devices as the whole
 
 
 def _that_fits(run: Callable, hypers: PyTree, models: int) -> int:
-    """How many models at once leave room: what the results of all need, and the work of some."""
+    """How many models at once fit in memory beside the results of all models."""
     free, size = _free_memory(), models
     while size > 1:
         part = jax.eval_shape(
@@ -187,7 +188,7 @@ def _that_fits(run: Callable, hypers: PyTree, models: int) -> int:
         memory = call.lower(data, part).compile().memory_analysis()
         if memory is None or free is None:
             return size
-        results = 2 * memory.output_size_in_bytes * models // size  # in chunks, and together
+        results = 2 * memory.output_size_in_bytes * models // size  # as chunks, and concatenated
         if memory.temp_size_in_bytes + results <= free:
             return size
         share = max(free - results, 0) / max(memory.temp_size_in_bytes, 1)
@@ -196,7 +197,7 @@ def _that_fits(run: Callable, hypers: PyTree, models: int) -> int:
 
 
 def _free_memory() -> int | None:
-    """Bytes to spend: most of what an accelerator has left, half of what the host has."""
+    """Bytes that may be used: 0.9 of the free memory of an accelerator, half of the host's."""
     statistics = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
         return int(0.9 * (statistics["bytes_limit"] - statistics["bytes_in_use"]))
@@ -207,7 +208,7 @@ def _free_memory() -> int | None:
 
 
 def _read(stack: PyTree, name: str) -> PyTree:
-    """The stack with arrays for what other libraries have made."""
+    """The stack with its leaves, which may come from other libraries, as arrays."""
     return jax.tree.map(lambda leaf: checks.read(leaf, name), stack)
 
 
@@ -225,6 +226,6 @@ def _models(stack: PyTree, name: str) -> int:
 
 
 def _bar(progress: bool, models: int):
-    from tqdm import tqdm  # only where it is wanted
+    from tqdm import tqdm  # imported only when a sweep runs
 
     return tqdm(total=models, unit="model", disable=not progress)

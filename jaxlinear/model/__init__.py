@@ -1,1 +1,1 @@
-"""The model o = w x + b, its losses and penalties, the objective that they make, and scores."""
+"""The model o = w x + b, its losses and penalties, the objective that they form, and metrics."""

@@ -1,7 +1,7 @@
-"""The linear model o = w x + b, written for one example and batched once.
+"""The linear model o = w x + b, written for one example and batched by ``vmap``.
 
 Linear regression, logistic and softmax regression, a one-layer network and a dense layer are
-all this ``affine``; what differs is the loss that it meets.
+all this ``affine``, with different losses.
 """
 
 import functools
@@ -47,7 +47,7 @@ def affine(params: Linear, x: Shaped[ArrayLike, " d"]) -> Float[Array, "*outputs
     2.5
     """
     if x.dtype == jnp.uint8:
-        # (w x) / 255 = w (x / 255): of all that could be scaled the outputs are the least.
+        # (w x) / 255 = w (x / 255): the outputs are the smallest array that can be scaled.
         scale = jnp.asarray(_BYTE, params.w.dtype)
         return (params.w @ x.astype(params.w.dtype)) * scale + params.b
     return params.w @ x + params.b
@@ -72,8 +72,8 @@ def probabilities(params: Linear, x, *, independent: bool = False) -> Float[Arra
     """The probabilities, of the shape of the outputs: softmax over k ≥ 2, sigmoid of one.
 
     One output, (n,) or (n, 1), is the logit of class 1. ``independent=True`` takes the sigmoid of
-    each of k outputs: k labels that do not exclude each other. An output of -inf is a class that
-    is ruled out. Equivalent to scikit-learn's ``predict_proba``.
+    each of k outputs: k labels that do not exclude each other. An output of -inf gives its class
+    the probability 0. Equivalent to scikit-learn's ``predict_proba``.
     """
     o = predict(params, x)
     one = o.ndim == 1 or o.shape[1] == 1
@@ -84,7 +84,7 @@ def labels(params: Linear, x, *, independent: bool = False) -> Int[Array, "n *k"
     """The most probable class of every row (n,): the largest of k outputs, or o > 0 for one.
 
     One output is (n,) or (n, 1). ``independent=True`` decides k labels (n, k), o > 0 for each.
-    Under ``jit`` a row that is not finite, or whose outputs have no largest, has label -1.
+    Under ``jit`` a row with NaN or inf, or with outputs that determine no class, has label -1.
     Equivalent to scikit-learn's ``predict`` of a classifier, with classes 0 … k-1.
     """
     x = checks.features(x)
@@ -94,10 +94,10 @@ def labels(params: Linear, x, *, independent: bool = False) -> Int[Array, "n *k"
 
 
 def decide(o: Float[Array, "*k"], independent: bool = False) -> Int[Array, "*labels"]:
-    """The class for which the outputs of ONE example decide; -1 where they decide for none.
+    """The class that the outputs of ONE example predict; -1 where they determine none.
 
-    One output, () or (1,), decides for 1 where it is positive, else for 0; k outputs for the
-    largest, or, where they are ``independent``, each for itself.
+    One output, () or (1,), predicts 1 where it is positive, else 0. k outputs predict the class of
+    the largest, or, where they are ``independent``, k labels, each from its own output.
     """
     if independent and o.ndim:
         return jax.vmap(decide)(o)

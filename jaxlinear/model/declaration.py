@@ -1,4 +1,4 @@
-"""What a loss declares of itself: its targets, whether it is separable or kinked, its family."""
+"""What a loss declares: its targets, whether it is separable or has kinks, its likelihood."""
 
 import functools
 from collections.abc import Callable
@@ -32,19 +32,19 @@ def in_floats(loss: Callable) -> Callable:
 
 
 def separable(loss: Callable) -> Callable:
-    """Declare that the loss of k outputs is a sum over outputs: k models that share x."""
+    """Declare that the loss of k outputs is a sum over outputs: a fit is k models that share x."""
     loss.separable = True
     return loss
 
 
 def kinked(loss: Callable) -> Callable:
-    """Declare that the loss has no second derivative to speak of: for SGD, not for Newton."""
+    """Declare that the loss has kinks and no useful second derivative: for SGD, not for Newton."""
     loss.kinked = True
     return loss
 
 
 def target_of(loss: Callable) -> str:
-    """The kind of targets that ``loss`` accepts, seen through ``functools.partial``."""
+    """The kind of targets that ``loss``, or the loss in a ``functools.partial``, accepts."""
     return _declared(loss, "target", "real")
 
 
@@ -69,10 +69,10 @@ def family(of: Family) -> Callable:
 
 
 def family_of(loss: Callable) -> Family | None:
-    """The likelihood that is known of ``loss``; none where an option of it is bound.
+    """The declared likelihood of ``loss``; None where a ``functools.partial`` sets an option.
 
-    ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` has the targets of its loss
-    and is no likelihood of theirs.
+    ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)`` accepts the same targets as
+    its loss, but is not a negative log-likelihood of them.
     """
     while isinstance(loss, functools.partial) and not (loss.args or loss.keywords):
         loss = loss.func
@@ -86,5 +86,5 @@ def _declared(loss: Callable, name: str, otherwise):
 
 
 def has_classes(loss: Callable) -> bool:
-    """Whether targets are labels of classes that exclude each other."""
+    """Whether targets are labels of mutually exclusive classes."""
     return target_of(loss) == "labels"

@@ -1,4 +1,4 @@
-"""The likelihoods that losses stand for."""
+"""The likelihoods that correspond to losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from jax.scipy.special import gammaln, xlogy
 
 
 class Family(NamedTuple):
-    """The density that a loss stands for: f(y; o) = f(y; ô) exp((least(y) − loss(o, y)) / φ).
+    """The density that corresponds to a loss: f(y; o) = f(y; ô) exp((least(y) − loss(o, y)) / φ).
 
-    ``least(y)`` is the loss at the best outputs ô for y alone, ``log_density(y, phi)`` is
-    log f(y; ô). ``dispersion`` is φ where it is known, else None. ``information(o)`` is the
-    expected second derivative of the loss; None where it does not depend on y, as with the
-    canonical link. ``link(mean)`` are the outputs at which the mean loss is least where they are
-    the same for all examples, from the mean of y (of one-hot vectors for labels), where a solver
-    then starts; None where that is not known. ``mean(o)`` is the way back: E[y], for outputs (…)
-    or (…, k).
+    ``least(y)`` is the loss at the best outputs ô for y alone, as in a saturated model;
+    ``log_density(y, phi)`` is log f(y; ô). ``dispersion`` is φ where it is known, else None.
+    ``information(o)`` is the expected second derivative of the loss; None where the observed one
+    does not depend on y, as with the canonical link. ``link(mean)`` are the outputs that minimise
+    the mean loss if all examples have the same outputs, from the mean of y (for labels, of their
+    one-hot vectors): the start of a solver; None where that is not known. ``mean(o)`` is the
+    inverse: E[y], for outputs (…) or (…, k).
     """
 
     least: Callable
@@ -49,7 +49,7 @@ def _log_gamma_density(y, phi):
 
 
 def _log_shares(p):
-    # A class that no example has gets the least that counts beside 1.
+    # A class without examples gets the share eps instead of 0, whose logarithm is -inf.
     return jnp.log(jnp.maximum(p, jnp.finfo(p.dtype).eps))
 
 

@@ -1,4 +1,4 @@
-"""Information theory: how surprising, and how wrong, a distribution is (d2l 4.1 and appendix).
+"""Information theory: entropies and divergences of distributions (d2l 4.1 and appendix).
 
 Distributions lie along the last axis; leading axes are kept. ``base=math.e`` gives nats and
 ``base=2`` bits. An outcome of probability 0 contributes 0 (0 log 0 = 0), with a gradient of 0.
@@ -35,7 +35,7 @@ def entropy(p: Distribution, base: float | int = math.e) -> Value:
 def cross_entropy(p: Distribution, q: Distribution, base: float | int = math.e) -> Value:
     """H(P, Q) = −Σ_k p_k log q_k ≥ H(P), with equality at Q = P; inf where p_k > 0 = q_k.
 
-    Of probabilities; for logits use ``losses.softmax_cross_entropy``.
+    It takes probabilities; for logits use ``losses.softmax_cross_entropy``.
 
     >>> print(cross_entropy([1.0, 0.0], [0.25, 0.75], base=2))
     2.0
@@ -48,8 +48,8 @@ def cross_entropy(p: Distribution, q: Distribution, base: float | int = math.e) 
 def kl_divergence(p: Distribution, q: Distribution, base: float | int = math.e) -> Value:
     """D(P ‖ Q) = Σ_k p_k log(p_k / q_k) = H(P, Q) − H(P) ≥ 0, and 0 at Q = P.
 
-    It is summed as Σ_k p_k log(p_k / q_k) − p_k + q_k, which is the same as both sum to 1, and
-    has no term below 0: what is small is right too, where the entropies would cancel.
+    It is computed as Σ_k p_k log(p_k / q_k) − p_k + q_k, which is the same since p and q sum to 1.
+    No term is negative, so that small divergences are accurate, where entropies would cancel.
     ``scipy.stats.entropy(p, q, base=base)``; torch's ``KLDivLoss`` takes log q and q first.
     """
     p, q = _distribution(p, "p"), _distribution(q, "q")
@@ -60,8 +60,8 @@ def kl_divergence(p: Distribution, q: Distribution, base: float | int = math.e) 
 def mutual_information(joint: Shaped[ArrayLike, "..."] | list, base: float | int = math.e) -> Value:
     """I(X; Y) = D(p(x, y) ‖ p(x) p(y)) ≥ 0 of a joint table over the last two axes.
 
-    It is H(X) + H(Y) − H(X, Y), and 0 where X and Y are independent; of a table of counts over
-    their sum ``sklearn.metrics.mutual_info_score``.
+    It is H(X) + H(Y) − H(X, Y), and 0 where X and Y are independent. For a table of counts divided
+    by their sum it is ``sklearn.metrics.mutual_info_score``.
     """
     joint = checks.numeric(joint, "joint")
     if joint.ndim < 2:
@@ -91,9 +91,9 @@ def _surprise(p, q):
 
 
 def _divergence(p, q):
-    """Σ_k p_k log(p_k / q_k) − p_k + q_k, with the slopes of Σ_k p_k log(p_k / q_k).
+    """Σ_k p_k log(p_k / q_k) − p_k + q_k, with the gradient of Σ_k p_k log(p_k / q_k).
 
-    A term that rounding would take below 0 is 0, which is no reason for a slope of 0.
+    Terms that rounding makes negative are set to 0 in the value, but not in the gradient.
     """
     dtype, p, q = jnp.result_type(p, q), _wide(p), _wide(q)
     terms = p * _log_ratio(p, q)
@@ -102,7 +102,7 @@ def _divergence(p, q):
 
 
 def _log_ratio(p, q):
-    """log(p / q), with a rounding error of its own size where p is near q; 0 where p is 0."""
+    """log(p / q), with a small relative error also where p is near q; 0 where p is 0."""
     near = jnp.abs(p - q) < q / 2
     far = ((p != 0) | ~(q >= 0)) & ~near
     change = jnp.where(near, p - q, 0) / jnp.where(near, q, 1)
@@ -110,7 +110,7 @@ def _log_ratio(p, q):
 
 
 def _wide(p):
-    """In float32 at least: half precision holds probabilities, but not sums over them."""
+    """In float32 at least: half precision can hold probabilities, but is too coarse for sums."""
     return p.astype(jnp.promote_types(p.dtype, jnp.float32))
 
 

@@ -1,10 +1,10 @@
 """Losses of ONE example, unreduced: ``loss(o, y) -> ()``, with o the outputs of the model.
 
-Batches meet them under ``vmap`` (see ``objective.mean_loss``) and derivatives come from
+``vmap`` applies them to batches (see ``objective.mean_loss``) and derivatives come from
 ``jax.grad``. Values are in nats. For k outputs a loss is the sum over outputs. ``@target("…")``
-says which targets a loss accepts, so that wrong ones are refused by name before a fit starts;
-a loss without it accepts any finite target. Integers, booleans and half precision go in as the
-numbers that they are: see ``in_floats``.
+declares which targets a loss accepts, so that an error names invalid ones before a fit starts;
+a loss without it accepts any finite target. Losses are computed in float32 at least, also from
+integers, booleans and half precision: see ``in_floats``.
 """
 
 import jax
@@ -86,8 +86,8 @@ def softmax_cross_entropy(o: Outputs, y: Target, label_smoothing: Number = 0.0) 
     """−Σ_k q_k log softmax(o)_k, in nats; q is the one-hot vector of a label or y itself.
 
     ``y`` is an integer label () or a distribution (k,). Smoothing mixes in the uniform
-    distribution: q ← (1 − α) q + α / k. A label outside 0 … k-1 gives NaN, never a number.
-    An output of -inf rules its class out: it adds nothing, and where it is y the loss is inf.
+    distribution: q ← (1 − α) q + α / k. A label outside 0 … k-1 gives NaN.
+    An output of -inf rules its class out: it adds nothing, and if y is that class the loss is inf.
     Equivalent to ``torch.nn.CrossEntropyLoss(reduction="none")`` and to
     ``optax.softmax_cross_entropy(_with_integer_labels)`` (d2l 4.1).
 
@@ -132,7 +132,7 @@ def logistic(o: Outputs, y: Target) -> Value:
     torch's ``BCEWithLogitsLoss(reduction="none")``, summed over outputs.
     """
     o, y = checks.like(o, y)
-    # log(1 + exp(−|o|)), with |o| as a product: it has both derivatives at 0.
+    # log(1 + exp(−|o|)), with |o| as ±o: its first and second derivatives at 0 are right.
     positive = o >= 0
     size = jnp.where(positive, 1, -1).astype(o.dtype) * o
     return jnp.sum(jnp.log1p(jnp.exp(-size)) + _times(jnp.where(positive, 1 - y, y), size))
@@ -205,10 +205,11 @@ def quantile(o: Outputs, y: Target, q: Number = 0.5) -> Value:
 def smooth_quantile(o: Outputs, y: Target, q: Number = 0.5, bandwidth: Number = 0.1) -> Value:
     """Σ_k q r + h log(1 + exp(−r / h)) with r = y_k − o_k: ``quantile``, without its kink.
 
-    The pinball loss in the mean over logistic noise of scale h, the ``bandwidth``, in the units
-    of y; it is at most h log 2 above. The kink of ``quantile`` leaves nothing to Newton's method,
-    and this has an optimum whose derivatives and standard errors exist; its bias is of order h²
-    (He et al., "Smoothed quantile regression with large-scale inference", 2023).
+    The mean of the pinball loss over logistic noise of scale h, the ``bandwidth``, in the units
+    of y; it exceeds the pinball loss by at most h log 2. ``quantile`` has no curvature for
+    Newton's method; this loss has, and the derivatives and standard errors of its optimum exist;
+    its bias is of order h² (He et al., "Smoothed quantile regression with large-scale inference",
+    2023).
 
     >>> print(quantile(2.0, 3.0, 0.9), smooth_quantile(2.0, 3.0, 0.9).round(4))
     0.9 0.9
@@ -221,12 +222,13 @@ def smooth_quantile(o: Outputs, y: Target, q: Number = 0.5, bandwidth: Number = 
 @kinked
 @in_floats
 def zero_one(o: Outputs, y: Target, independent: bool = False) -> Value:
-    """1 where the decision is wrong, else 0; ``sklearn.metrics.zero_one_loss`` of one example.
+    """1 for a wrong predicted class, else 0; ``sklearn.metrics.zero_one_loss`` of one example.
 
-    o (k,) decides for its largest, against a label y or the largest of a distribution (k,); a
-    single logit, () or (1,), decides for 1 where it is positive, against y in [0, 1], the
-    probability of 1: against y > ½. ``independent=True`` takes k single logits, and the mean over
-    them. NaN where the outputs decide for none, or y is no such target. No gradient: for scores.
+    o (k,) predicts the class of its largest entry; y is a label, or a distribution (k,) whose
+    largest entry is the true class. A single logit, () or (1,), predicts 1 where it is positive;
+    y in [0, 1] is then the probability of 1, and the true class is 1 where y > ½.
+    ``independent=True`` takes k single logits, and the mean over them. NaN where the outputs
+    determine no class, or y is not a valid target. It has no gradient: use it for scores.
 
     >>> print(zero_one(jnp.array([0.1, 0.9]), 1), zero_one(-2.0, 1.0))
     0.0 1.0
@@ -238,7 +240,7 @@ def zero_one(o: Outputs, y: Target, independent: bool = False) -> Value:
 
 
 def _class_of(y, k: int):
-    """The class that a target of k outputs stands for; -1 where it stands for none."""
+    """The true class of a target for k outputs; -1 where the target is not valid."""
     if k == 1:
         y = y.reshape(())
         return jnp.where((y >= 0) & (y <= 1), y > 0.5, -1)
@@ -249,7 +251,7 @@ def _class_of(y, k: int):
 
 
 def _wide(label):
-    """A label in 32 bits at least: a byte is never -1, and cannot be compared with 1,000."""
+    """A label in 32 bits at least: uint8 cannot hold -1, nor be compared with 1,000."""
     return label.astype(jnp.promote_types(label.dtype, jnp.int32))
 
 

@@ -1,8 +1,8 @@
 """Metrics of a whole split: ``metric(o, y, weight=None) -> ()``, with o the outputs of the model.
 
-An example of weight 0 is absent, whatever it holds, in the value and in its derivatives. Integers,
-booleans and half precision are computed as what they stand for, in float32 at least. Targets that
-are none are refused where they can be seen; under ``jit`` and ``vmap`` the metric is NaN.
+Examples of weight 0 have no effect on the value and its derivatives, whatever they hold. Values are
+computed in float32 at least, also from integers, booleans and half precision. Invalid targets
+raise an error where their values are known; under ``jit`` and ``vmap`` the metric is NaN.
 """
 
 import functools
@@ -32,9 +32,10 @@ def accuracy(o: Scores, y: Targets, weight: Weight = None, *, independent: bool 
 
     ``o`` holds k scores per example (the largest wins); one logit, (n,) or (n, 1) (positive means
     1); or, where it is (n,) and integer, the labels themselves. ``y`` holds labels (n,), in any
-    dtype, or distributions (n, k); beside one logit it is in [0, 1], the probability of 1.
-    ``independent=True``: k logits, or labels, that do not exclude each other, y (n, k) in [0, 1];
-    the fraction is that of all n k labels, as in ``1 - sklearn.metrics.hamming_loss``.
+    dtype, or distributions (n, k); for one logit it is in [0, 1], the probability of class 1.
+    ``independent=True`` is for k labels that do not exclude each other (multilabel): o holds k
+    logits, or the labels, and y (n, k) is in [0, 1]; the fraction is that of all n k labels, as in
+    ``1 - sklearn.metrics.hamming_loss``.
 
     >>> print(accuracy(jnp.array([[0.1, 0.9], [0.8, 0.2]]), jnp.array([1, 1])))
     0.5
@@ -74,13 +75,13 @@ def mse(o: Scores, y: Targets, weight: Weight = None) -> Value:
 def r2(o: Scores, y: Targets, weight: Weight = None) -> Value:
     """1 − Σ w (y − o)² / Σ w (y − ȳ)², averaged over outputs; ``sklearn.metrics.r2_score``.
 
-    A constant target, which nothing can explain, has r2 = 0 (and 1 where it is met exactly).
+    For a constant target it is 0, or 1 where the predictions equal the target exactly.
     """
     o, y = _pair(o, y)
     o, y, weight = readable(Batch(o, y, _weights(weight, o)))
     unexplained = weighted_mean(jnp.square(y - o), weight)
     first = y[0 if weight is None else jnp.argmax(weight != 0)]
-    change = y - first[None]  # all 0 where y is constant, which y − ȳ is only up to rounding
+    change = y - first[None]  # exactly 0 where y is constant: y − ȳ is 0 only up to rounding
     total = weighted_mean(jnp.square(change - weighted_mean(change, weight)[None]), weight)
     constant = (where_present(weight, change) == 0).all(axis=0)
     ratio = jnp.where(constant, unexplained > 0, unexplained / jnp.where(constant, 1, total))
@@ -103,7 +104,7 @@ def _weights(weight, o):
 
 
 def _column(rows, name: str):
-    """The rows as (n,) or (n, k), k ≥ 2, since one column is one number per example; no bytes."""
+    """The rows as (n,) or (n, k), k ≥ 2: (n, 1) becomes (n,). Narrow integers become int32."""
     rows = checks.numeric(rows, name)
     if rows.ndim not in (1, 2):
         raise ValueError(f"{name} has shape {rows.shape}; expected (n,) or (n, k).")
@@ -115,8 +116,8 @@ def _column(rows, name: str):
 def _targets(o, y, weight, *, independent: bool, named: bool = False):
     """y as targets of o: labels, distributions, or a number for each output.
 
-    Wrong ones are refused, or, where they are traced, marked by NaN, and labels by -1. ``named``:
-    the outputs are labels themselves, of any name.
+    Invalid ones raise an error, or, where they are traced, become NaN, and labels -1. ``named``:
+    the outputs are labels themselves, any integers.
     """
     shape, expected, fine = _expected(o, y, independent, named)
     if y.shape != shape:
@@ -135,13 +136,13 @@ def _targets(o, y, weight, *, independent: bool, named: bool = False):
     if y.ndim == 1 and o.ndim == 2:
         return jnp.where(sound, y, -1).astype(jnp.int32)
     if named and not jnp.issubdtype(y.dtype, jnp.floating) and y.shape == o.shape:
-        return y  # all integers are names
+        return y  # any integer is a label
     y = jnp.where(sound.reshape(*sound.shape, *[1] * (y.ndim - sound.ndim)), _floats(y), jnp.nan)
     return jnp.where(sound, jnp.argmax(y, axis=1), jnp.nan) if y.ndim > o.ndim else y
 
 
 def _expected(o, y, independent: bool, named: bool):
-    """The shape of y, what it must hold in words, and as a test in NumPy (xp) or JAX."""
+    """The expected shape of y, its valid values in words, and a test of them in ``xp``."""
     n, *k = o.shape
     if k and not independent and y.ndim == 1:
         words = f"labels 0 … {k[0] - 1}, ({n},)"

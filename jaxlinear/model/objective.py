@@ -1,4 +1,4 @@
-"""The objective: the weighted mean loss over a batch plus the penalty, and the one ``vmap``."""
+"""The objective: the weighted mean loss over a batch, by ``vmap``, plus the penalty."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,14 +23,14 @@ def mean_loss(
     """Make ``objective(params, batch, l2=0.)``: Σ_i w_i loss(o_i, y_i) / Σ_i w_i + l2/2 ‖w‖².
 
     ``loss(o, y)`` and ``model(params, x)`` are written for one example. An example of weight 0
-    is absent, in the value and in every gradient; the derivative in its weight says what it would
-    change, and is 0 where it holds no number. A batch with no example has the penalty as its
-    objective. Models that share x and differ in weights, as folds do, copy nothing of x.
+    has no effect on the value and the gradients; the derivative in its weight says how it would
+    change the value, and is 0 if it holds NaN or inf. Where all weights are 0 the objective is
+    the penalty. Models that share x and differ in weights, as folds do, make no copies of x.
 
-    ``minibatch=True`` is for a part of the data whose weights are relative to their mean over all
-    of it, as ``weight / weight.mean()``: it divides by the m examples of the minibatch instead,
-    as an estimate without bias of the objective of all. Divided by their own sum the weights of a
-    minibatch would do less the smaller it is, and in one of a single example nothing.
+    ``minibatch=True`` is for a minibatch of data whose weights have mean 1 over all examples, as
+    ``weight / weight.mean()``: it divides by the number m of examples in the minibatch instead of
+    Σ_i w_i, for an unbiased estimate of the objective over all data. Divided by their own sum,
+    weights would count less the smaller the minibatch, and not at all in one of a single example.
 
     >>> from jaxlinear import losses, zeros
     >>> objective = mean_loss(jl.losses.softmax_cross_entropy)
@@ -49,9 +49,9 @@ def mean_loss(
 
 
 def stationarity(loss: Callable, intercept: bool, params, data, penalty: Callable = penalties.l2):
-    """The gradient of the objective at ``data`` = (batch, l2), whose root is the optimum.
+    """The gradient of the objective for ``data`` = (batch, l2): it is 0 at the optimum.
 
-    Without intercept b is held at 0, and is its own gradient.
+    Without an intercept b is held at 0, and its gradient is replaced by b itself, whose root is 0.
     """
     batch, l2 = data
 
@@ -65,7 +65,7 @@ def stationarity(loss: Callable, intercept: bool, params, data, penalty: Callabl
 
 
 class Target(NamedTuple):
-    """What a loss is told beside the outputs: y, and what is added to the outputs, or None."""
+    """What a loss takes besides the outputs: y, and an offset added to the outputs, or None."""
 
     y: Shaped[Array, "n *k"]
     offset: Float[Array, "n *k"] | None
@@ -86,16 +86,16 @@ def with_offset(loss: Callable) -> Callable:
 
 
 def of_vector(loss: Callable, shape: tuple[int, ...]) -> Callable:
-    """``with_offset(loss)`` for outputs (k,), with k = 1 where those of the model are ()."""
+    """``with_offset(loss)`` for outputs (k,), with k = 1 where the model has outputs ()."""
     shifted = with_offset(loss)
     return lambda o, target: shifted(o.reshape(shape), target)
 
 
 def each_loss(loss: Callable, outputs, y, weight):
-    """The losses (n,), and the weights: of an absent example without a loss 0, for good.
+    """The losses (n,) and weights; both are constant 0 where a row of weight 0 has no finite loss.
 
-    There exp(o) may overflow, or the loss not take y, and 0 times inf is NaN. Its loss is that at
-    the largest of the other outputs and targets: a sum over devices can tell them.
+    In such a row exp(o) may overflow or y be invalid, and 0 · inf is NaN. The loss is computed from
+    the maximum of the outputs and targets of all other rows instead: a reduction over devices.
     """
     each = jax.vmap(loss)
     if weight is None:
@@ -107,7 +107,7 @@ def each_loss(loss: Callable, outputs, y, weight):
         largest = jnp.max(where_present(weight, jax.lax.stop_gradient(rows), least), axis=0)
         return where_present(~lost, rows, jnp.where(jnp.isfinite(largest), largest, 0))
 
-    values = each(*jax.tree.map(fill, (outputs, y)))  # the largest of one-hot rows is no target
+    values = each(*jax.tree.map(fill, (outputs, y)))  # maxima of one-hot rows are no target
     return jnp.where(lost, 0, values), jnp.where(lost, 0, weight)
 
 
@@ -116,7 +116,7 @@ def _mean(minibatch: bool) -> Callable:
 
 
 def estimated_mean(values, weight=None):
-    """Σ_i w_i v_i / m: of m examples, drawn from data over which the weights have mean 1."""
+    """Σ_i w_i v_i / m for a minibatch of m examples of data whose weights have mean 1."""
     if weight is None:
         return jnp.mean(values, axis=0)
     weighted = jnp.tensordot(weight, values.astype(weight.dtype), axes=1)

@@ -1,1 +1,1 @@
-"""What every solver does with rows: absent ones, blocks of them, their order, their means."""
+"""What every solver does with rows: rows of weight 0, blocks, random orders, and means."""

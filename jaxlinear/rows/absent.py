@@ -1,4 +1,4 @@
-"""Rows of weight 0 are absent: in values, in gradients, and where they hold no number."""
+"""Rows of weight 0 have no effect on values and gradients, even if they hold NaN or inf."""
 
 import functools
 
@@ -9,16 +9,16 @@ from jaxlinear.types import Rows
 
 
 def power_of_two(size):
-    """The largest one up to ``size``, and 1 for 0 and for what is no number: an exact unit."""
+    """The largest power of two ≤ ``size``, a divisor that rounds nothing; 1 unless 0 < size < ∞."""
     size = jnp.where(jnp.isfinite(size) & (size > 0), size, 1)
     _, exponent = jnp.frexp(size)
     return jnp.ldexp(jnp.ones_like(size), exponent - 1)
 
 
 def relative(weight):
-    """Weights in the unit of their largest, which is rounded to a power of two: nothing else is.
+    """Weights divided by the largest power of two ≤ their maximum, which rounds nothing.
 
-    Every objective divides by their sum, which neither overflows then nor vanishes.
+    Every objective divides by their sum, which then neither overflows nor underflows.
     """
     if weight is None:
         return None
@@ -26,11 +26,11 @@ def relative(weight):
 
 
 def readable(batch: Rows) -> Rows:
-    """The batch, with 0 for what is no number, since NaN times 0 is NaN.
+    """The batch with 0 in place of NaN and inf, since NaN times 0 is NaN.
 
-    The weight of such an example stays 0, with no derivative; it is NaN where it was not 0, and
-    so is all that is made of it. What becomes of x does not depend on the weights, so that many
-    models still share it.
+    The weight of a row with NaN or inf becomes a constant: 0 if it was 0, else NaN, which makes
+    every result NaN. The new x does not depend on the weights, so that many models can share it.
+    Without weights the batch is returned as it is.
     """
     if batch.weight is None:
         return batch
@@ -49,7 +49,7 @@ def _rows_of_numbers(rows):
 
 def _numbers(rows):
     if not jnp.issubdtype(rows.dtype, jnp.floating):
-        return rows  # a copy of the images is not free
+        return rows  # always finite, and a copy of images is costly
     return jnp.where(jnp.isfinite(rows), rows, 0)
 
 
@@ -61,9 +61,9 @@ def where_present(weight, rows, otherwise=0):
 
 
 def blank(weight, rows):
-    """The rows (n, …), where those of weight 0 are copies of one that is present.
+    """The rows (n, …), with those of weight 0 replaced by copies of one of nonzero weight.
 
-    Even a loss that is not defined at zero is then finite, whatever they hold.
+    Even a loss that is not defined at zero is then finite, whatever these rows hold.
     """
     if weight is None or rows.dtype == jnp.uint8:
         return rows  # bytes are always finite
@@ -73,9 +73,9 @@ def blank(weight, rows):
 
 
 def ones_or(weight, n: int, dtype):
-    """The weights (n,) in a dtype; without any, n ones, of which the compiler knows only one.
+    """The weights (n,) in a dtype; for None n ones, which a barrier hides from the compiler.
 
-    Those that it knows it sums and searches itself, for a minute where n is a million.
+    It would evaluate sums and searches over constant ones itself: a minute for a million ones.
     """
     if weight is not None:
         return weight.astype(dtype)
@@ -93,7 +93,7 @@ def weighted_mean(values, weight=None):
 
 
 def of_mean_one(weight):
-    """The weights over their mean, in whatever unit they come; 0 where all are 0."""
+    """The weights divided by their mean, without overflow; 0 where all are 0."""
     if weight is None:
         return None
     weight = relative(weight)
@@ -102,7 +102,7 @@ def of_mean_one(weight):
 
 
 def times_root_weight(weight, rows):
-    """√w times the rows, 0 where absent, in gradients too."""
+    """√w times the rows; 0 for rows of weight 0, in gradients too."""
     if weight is None:
         return rows
     present = weight > 0

@@ -1,4 +1,4 @@
-"""Parts of a batch: blocks of consecutive rows, rows by their numbers, rows of a device."""
+"""Parts of a batch: blocks of consecutive rows, rows by index, rows by device."""
 
 from collections.abc import Callable
 
@@ -13,16 +13,16 @@ from jaxlinear.types import Batch, Rows
 
 
 def of_rows(function: Callable, batch: Rows) -> Rows:
-    """The batch with ``function`` of all that has a row for every example, and of nothing else."""
+    """The batch with ``function`` applied to x, y and weight, the arrays with a row per example."""
     rows = {name: getattr(batch, name) for name in Batch._fields}
     return batch._replace(**jax.tree.map(function, rows))
 
 
 def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
-    """The minibatch ``batch[index]``; the indices of a permutation are in bounds.
+    """The minibatch ``batch[index]``; indices have to be in bounds, as in a permutation.
 
-    With indices (shards, size) each row of them counts from the first row of its shard: no
-    device reads what lies on another.
+    In indices (shards, size) each row counts from the first row of its own shard, so that no
+    device reads rows of another.
     """
 
     def of(rows, index):
@@ -38,7 +38,7 @@ def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
 def fold(start: Callable, visit: Callable, batch: Rows, size: int):
     """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
 
-    What is made of a block is no larger than a block; the last one may be smaller.
+    Intermediate results have the size of a block; the last block may be smaller.
     """
     n = len(batch.x)
 
@@ -57,9 +57,9 @@ def fold(start: Callable, visit: Callable, batch: Rows, size: int):
 
 
 def rows_in_cache(columns: int, numbers: int, *, least: int = 1, most: int = 2**62) -> int:
-    """The rows of a block of so many numbers that a processor keeps it in its cache.
+    """The number of rows in a block of about ``numbers`` entries, which the cache of a CPU holds.
 
-    An accelerator has no such cache, and takes as many as there may be.
+    It is between ``least`` and ``most``; on an accelerator, without such a cache, it is ``most``.
     """
     if jax.default_backend() != "cpu":
         return most
@@ -67,7 +67,7 @@ def rows_in_cache(columns: int, numbers: int, *, least: int = 1, most: int = 2**
 
 
 def shards_of(x) -> int:
-    """Into how many parts the rows of x are laid out; 1 where that is not known."""
+    """The number of parts in which the rows of x are spread over devices; 1 if not known."""
     layout = None if checks.is_traced(x) else getattr(x, "sharding", None)
     if not isinstance(layout, NamedSharding) or not layout.spec or layout.spec[0] is None:
         return 1

@@ -13,7 +13,7 @@ def permutation(key: PRNGKeyArray, n: int) -> Int[Array, " n"]:
     """A random permutation of 0 … n-1, as ``jax.random.permutation``, and about 50 times quicker.
 
     Sorting random bits takes longer than an epoch's arithmetic. This encrypts the positions with
-    a keyed bijection: a Feistel network on ⌈log2 n⌉ bits, applied again to what falls outside
+    a keyed bijection: a Feistel network on ⌈log2 n⌉ bits, applied again to results ≥ n
     (cycle walking), as in Black and Rogaway, "Ciphers with arbitrary finite domains", 2002.
     """
     bits = max(2, (n - 1).bit_length())
@@ -55,10 +55,10 @@ def hashed(h: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 def epoch_order(
     key: PRNGKeyArray, n: int, size: int, *, drop_last: bool = False, shards: int = 1
 ) -> Int[Array, " n"] | Int[Array, "shards rows"]:
-    """The order of one epoch, without the last ragged minibatch where that is dropped.
+    """The order of one epoch; with ``drop_last`` without the last, smaller minibatch.
 
-    With several shards each has an order of its own rows, from 0, and an equal part of every
-    minibatch.
+    With several shards each has a permutation of its own rows, counted from 0, and provides an
+    equal part of every minibatch.
     """
     n, size = n // shards, size // shards
     keep = n - n % size if drop_last else n
@@ -69,7 +69,7 @@ def epoch_order(
 
 
 def in_batches(order: Int[Array, "*shards rows"], size: int):
-    """The order as (batches, size), or (batches, shards, size / shards), and its ragged rest."""
+    """The order as (batches, size), or (batches, shards, size / shards), and its smaller rest."""
     *shards, rows = order.shape
     part = size // math.prod(shards)
     ragged = rows % part

@@ -1,1 +1,1 @@
-"""Minibatch SGD: the rule, a step, an epoch, a run, and the fit that binds them together."""
+"""Minibatch SGD: the update rule, a step, an epoch, a run, and the fit that combines them."""

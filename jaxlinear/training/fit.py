@@ -1,4 +1,4 @@
-"""The named fits: parts bound together, compiled once, and checked at the door."""
+"""``sgd_fit``: checks its arguments and runs the whole training as one compiled program."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -19,9 +19,8 @@ from jaxlinear.rows import blocks
 from jaxlinear.rows.absent import of_mean_one
 from jaxlinear.training import progress, train
 from jaxlinear.training.rule import sgd
+from jaxlinear.training.static import Data, Optimizer, Setting
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
-
-Optimizer = optax.GradientTransformation | Callable
 
 
 def sgd_fit(
@@ -49,33 +48,34 @@ def sgd_fit(
     """Minimise Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² by minibatch SGD.
 
     The whole run is one compiled program: epochs and steps are scans, the data stay on the
-    device, every epoch has a fresh order of the examples. Numbers (lr, l2, momentum, weight,
-    init, key, patience) are traced: changing them compiles nothing, and ``jax.vmap`` over them
-    trains many models at once, which share one order of the data where they share the key.
+    device, and every epoch shuffles the examples anew. Numbers (lr, l2, momentum, weight, init,
+    key, patience) are traced: changing them does not recompile, and ``jax.vmap`` over them trains
+    many models at once. Models with the same key share the order of the data.
 
-    A step follows the gradient of Σ_i w_i loss_i / (m w̄) + l2/2 ‖w‖², with the m examples of its
-    minibatch and w̄ = Σ w / n, the mean weight of all n: an estimate without bias of the gradient
-    of the objective, for minibatches of any size. An example of weight 3 w̄ takes steps of three
-    times the length, so that lr has to suit the largest weight; a minibatch of weight 0 moves
-    nothing but what the penalty and the momentum do.
+    A step follows the gradient of Σ_i w_i loss_i / (m w̄) + l2/2 ‖w‖², where m is the number of
+    examples in the minibatch and w̄ = Σ w / n the mean weight of all n: an unbiased estimate of
+    the gradient of the objective, for minibatches of any size. An example of weight 3 w̄ counts
+    three times in its gradient, so lr has to suit the largest weight. In a minibatch of total
+    weight 0 only the penalty and the momentum change the parameters.
 
     Args:
       loss: ``loss(o, y)`` of one example, from ``losses`` or your own.
       x: (n, d), floating; or uint8, which is scaled to [0, 1] inside the compiled step.
       y: (n,) or (n, k), as the loss expects.
-      key: the order of the examples. Models start at zero, so nothing else is random.
+      key: for the order of the examples. Models start at zero, so nothing else is random.
       lr: the learning rate.
       l2: the strength of the penalty on w, a number or (k,); the bias is never penalised.
       momentum: in [0, 1).
       batch_size: examples per step; the last ragged minibatch is kept (see ``drop_last``).
       epochs: passes over the data.
-      init: parameters to start from, or a ``Fit`` to continue: its epochs and the state of its
-        optimizer go on as if it had never stopped.
-      optimizer: takes the place of ``sgd(lr, momentum)``: a function of ``lr`` such as
-        ``optax.adam``, which keeps lr traced; or a finished optax optimizer, which has its own
-        rate. (``optax.lbfgs`` needs more than minibatch gradients and does not fit here.)
-      outputs: the number of outputs k, where y does not tell it.
-      weight: (n,) ≥ 0, in any unit; 0 leaves an example out.
+      init: parameters to start from, or a ``Fit`` to continue: the count of its epochs and the
+        state of its optimizer continue as if training had not stopped.
+      optimizer: replaces ``sgd(lr, momentum)``: a function of ``lr`` such as ``optax.adam``,
+        which keeps lr traced; or an optax optimizer that already has its learning rate, in which
+        case lr is not used. (``optax.lbfgs`` needs more than minibatch gradients and does not
+        fit here.)
+      outputs: the number of outputs k, where y does not determine it.
+      weight: (n,) ≥ 0, up to a common factor; 0 leaves an example out.
       validation: a batch whose metrics ``Fit.validation`` holds for every epoch: "loss" (the
         mean loss without penalty) and those of ``metrics``.
       metrics: name -> ``metric(o, y, weight)``, as in ``jaxlinear.metrics``.
@@ -83,8 +83,9 @@ def sgd_fit(
         return the best model; later entries of the history are NaN.
       drop_last: leave the last ragged minibatch out.
       callback: ``callback(epoch, objective, validation)`` after every epoch, on the host.
-      shards: draw an equal part of every minibatch from each of so many blocks of rows; None for
-        as many as x is laid out in over devices (see ``sharding``), of which each draws its own.
+      shards: split the rows into this many blocks, and draw an equal part of every minibatch
+        from each; None for the number of parts in which the rows of x are spread over devices
+        (see ``sharding``), so that every device draws from its own rows.
 
     Returns:
       ``Fit``, with the running mean of the training objective of every epoch as ``history``.
@@ -94,7 +95,7 @@ def sgd_fit(
 
     Raises:
       ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
-      range, NaN or inf, negative weights, digits that the dtype cannot hold (see
+      range, NaN or inf, negative weights, numbers whose digits the dtype cannot hold (see
       ``least_squares``).
 
     scikit-learn's ``SGDClassifier`` and ``SGDRegressor`` (minibatches of one; alpha = l2); a loop
@@ -108,8 +109,8 @@ def sgd_fit(
     """
     kind = target_of(loss)
     batch, shape, sound = checks.examples(x, y, weight, kind, outputs=_outputs(outputs, init))
-    params, state, steps = _start(init, batch.x, shape)
-    dtype = params.w.dtype
+    start = _start(init, batch.x, shape)
+    dtype = start.params.w.dtype
     if validation is not None:
         validation, also_sound = _validation(validation, kind, shape, batch.x.shape[1])
         sound = sound & also_sound
@@ -120,12 +121,10 @@ def sgd_fit(
             f"momentum is {momentum} beside an optimizer; expected 0. Give it to the optimizer, "
             "as in optax.sgd(lr, momentum)."
         )
-    arguments = (
+    data = Data(
         batch,
         validation,
-        params,
-        state,
-        steps,
+        start,
         key,
         checks.number(lr, "lr", dtype),
         checks.number(l2, "l2", dtype, shape=shape),
@@ -140,68 +139,57 @@ def sgd_fit(
             f"got {len(batch.x)} examples and batch_size {size} for {shards} shards; expected "
             "multiples of them. jl.sharding.over_examples fills up examples by rows of weight 0."
         )
-    traced = checks.is_traced(arguments)
+    epochs, metrics = checks.count(epochs, "epochs"), tuple((metrics or {}).items())
+    setting = Setting(loss, optimizer, size, epochs, bool(drop_last), shards, metrics)
+    traced = checks.is_traced(data)
     with progress.listening(callback, traced=traced) as listener:
-        fit = _sgd_fit(
-            *arguments,
-            listener,
-            loss=loss,
-            optimizer=optimizer,
-            size=size,
-            epochs=checks.count(epochs, "epochs"),
-            drop_last=drop_last,
-            shards=shards,
-            metrics=tuple((metrics or {}).items()),
-        )
+        fit = _sgd_fit(setting, data, listener)
         if callback is not None and not traced:
             jax.block_until_ready(fit)
             jax.effects_barrier()
     return fit
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("loss", "optimizer", "size", "epochs", "drop_last", "shards", "metrics"),
-)
-def _sgd_fit(
-    batch, validation, params, state, steps, key, lr, l2, momentum, patience, sound, listener,
-    *, loss, optimizer, size, epochs, drop_last, shards, metrics,
-):  # fmt: skip
-    batch = batch._replace(weight=of_mean_one(batch.weight))
-    # Bad data end in no number, and not in a wrong one.
-    params = jax.tree.map(lambda leaf: jnp.where(sound, leaf, jnp.nan), params)
-    optimizer = _bind(optimizer, lr, momentum)
+@functools.partial(jax.jit, static_argnums=0)
+def _sgd_fit(setting: Setting, data: Data, listener) -> Fit:
+    loss, shards, l2 = setting.loss, setting.shards, data.l2
+    batch = data.batch._replace(weight=of_mean_one(data.batch.weight))
+    # Invalid data must give NaN, not parameters that look right.
+    params = jax.tree.map(lambda leaf: jnp.where(data.sound, leaf, jnp.nan), data.start.params)
+    optimizer = _bind(setting.optimizer, data.lr, data.momentum)
     update = train.step(mean_loss(loss, minibatch=True), optimizer)
-    model = train.Model(params, _resume(optimizer, params, state), steps)
+    model = train.Model(params, _resume(optimizer, params, data.start.state), data.start.steps)
 
     def evaluate(params):
-        o = affine.predict(params, validation.x)
-        measured = (("loss", mean(loss)), *metrics)
-        return {name: metric(o, validation.y, validation.weight) for name, metric in measured}
+        o = affine.predict(params, data.validation.x)
+        measured = (("loss", mean(loss)), *setting.metrics)
+        return {
+            name: metric(o, data.validation.y, data.validation.weight) for name, metric in measured
+        }
 
     model, history, validated, watch = train.run(
         lambda params, state, minibatch: update(params, state, minibatch, l2),
         model,
         batch,
-        key=key,
-        size=size,
-        epochs=epochs,
-        drop_last=drop_last,
+        key=data.key,
+        size=setting.size,
+        epochs=setting.epochs,
+        drop_last=setting.drop_last,
         shards=shards,
-        evaluate=None if validation is None else evaluate,
-        patience=patience,
+        evaluate=None if data.validation is None else evaluate,
+        patience=data.patience,
         listener=listener,
     )
     objective = mean_loss(loss)
     value, gradient = train.full_gradient(objective, model.params, batch, l2, shards=shards)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
-    stopped = False if watch is None else watch.waited >= patience
-    # Where no epoch had a finite validation loss, the best model is the one from before.
+    stopped = False if watch is None else watch.waited >= data.patience
+    # Without any finite validation loss the best model is the start: inf here, so DIVERGED.
     best = 0.0 if watch is None else watch.loss
     diverged = ~jnp.isfinite(value + norm + best)
     status = first_true(
         {
-            Status.NONFINITE_INPUT: ~sound,
+            Status.NONFINITE_INPUT: ~data.sound,
             Status.DIVERGED: diverged,
             Status.CONVERGED: jnp.asarray(stopped),
         },
@@ -213,7 +201,7 @@ def _sgd_fit(
 
 
 def _outputs(outputs: int | None, init: Linear | Fit | None) -> int | None:
-    """The number of outputs that the arguments tell, before y is asked."""
+    """The number of outputs according to ``outputs`` or ``init``; None leaves it to y."""
     if outputs is not None:
         return checks.count(outputs, "outputs")
     params = init.params if isinstance(init, Fit) else init
@@ -221,7 +209,7 @@ def _outputs(outputs: int | None, init: Linear | Fit | None) -> int | None:
 
 
 def _validation(validation: Batch, kind: str, shape: tuple[int, ...], width: int):
-    """The validation batch, checked, and whether it is sound."""
+    """The checked validation batch, and the flag ``sound``: whether its values are valid."""
     outputs = shape[0] if shape else None
     try:
         batch, _, sound = checks.examples(
@@ -232,18 +220,18 @@ def _validation(validation: Batch, kind: str, shape: tuple[int, ...], width: int
     return batch, sound
 
 
-def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]):
-    """Parameters, the state of the optimizer and the steps to start from."""
+def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]) -> train.Model:
+    """The initial parameters, optimizer state (None for a new one) and number of steps."""
     d = x.shape[1]
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else None
     if init is None:
         zero = np.zeros((*shape, d), dtype or jnp.result_type(float))  # compiles nothing
-        return Linear(zero, zero[..., 0]), None, np.int32(0)
+        return train.Model(Linear(zero, zero[..., 0]), None, np.int32(0))
     fit = init if isinstance(init, Fit) else None
     params = checks.parameters(fit.params if fit else init, "init", shape, x)
     floating = dtype or jnp.result_type(params.w.dtype, jnp.float16)
     params = Linear(*(jnp.asarray(leaf, floating) for leaf in params))
-    return (params, fit.state, fit.report.steps) if fit else (params, None, np.int32(0))
+    return train.Model(params, *((fit.state, fit.report.steps) if fit else (None, np.int32(0))))
 
 
 def _bind(optimizer: Optimizer | None, lr, momentum) -> optax.GradientTransformation:
@@ -253,7 +241,7 @@ def _bind(optimizer: Optimizer | None, lr, momentum) -> optax.GradientTransforma
 
 
 def _resume(optimizer: optax.GradientTransformation, params: Linear, state):
-    """The state to go on with: ``state``, where it is one of this optimizer, or a new one."""
+    """The optimizer state: ``state``, which must fit this optimizer, or a new one for None."""
     new = optimizer.init(params)
     if state is None:
         return new

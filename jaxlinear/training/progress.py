@@ -1,7 +1,7 @@
-"""Epochs reported to the host while a compiled run goes on.
+"""Reports of every epoch to the host, from inside a compiled run.
 
-The program holds the number of a listener, not the listener: another callback, such as the next
-progress bar, compiles nothing new.
+The program gets the number of a listener as an argument, not the listener itself: another
+callback, such as the next progress bar, does not recompile it.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _numbers = itertools.count()
 def listening(callback: Callable | None, *, traced: bool) -> Iterator[np.int32 | None]:
     """Register ``callback(epoch, objective, validation)`` and yield its number.
 
-    A ``traced`` run has not begun when this block ends, so its listener stays.
+    A ``traced`` run has not begun when this block ends, so its listener stays registered.
     """
     if callback is None:
         yield None
@@ -34,7 +34,7 @@ def listening(callback: Callable | None, *, traced: bool) -> Iterator[np.int32 |
 
 
 def tell(number, epoch, stopped, objective, validation) -> None:
-    """Call the listener with numbers from the host's side, from inside a compiled program."""
+    """From inside a compiled program, call the listener on the host, unless ``stopped``."""
     jax.debug.callback(_call, number, epoch, stopped, objective, validation)
 
 

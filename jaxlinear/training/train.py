@@ -1,7 +1,7 @@
 """Training as nested scans: a step, an epoch of steps, a run of epochs, all one program.
 
-``step`` is the update of d2l 3.4 for any objective and any optimizer with optax's protocol; it
-serves a loop in Python and the compiled ``run`` alike.
+``step`` is the update of d2l 3.4 for any objective and any optimizer with optax's protocol, for
+use in a Python loop and in the compiled ``run``.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from jaxlinear.types import Batch
 
 __all__ = ["Model", "Patience", "full_gradient", "run", "scan_batches", "step"]
 
-_ROWS = 256  # of which all that is made stays in the cache, for hundreds of models
+_ROWS = 256  # per block: intermediate results of hundreds of models stay in the cache
 Metrics = dict[str, Float[Array, ""]]
 Curves = dict[str, Float[Array, " epochs"]]
 
 
 class Model(NamedTuple):
-    """What a step changes: parameters, the state of the optimizer, and the updates so far."""
+    """What a step changes: parameters, optimizer state, and the number of updates so far."""
 
     params: PyTree
     state: Any
@@ -34,7 +34,7 @@ class Model(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """Early stopping: the best model so far, its validation loss, epochs without a better one."""
+    """Early stopping: the best model so far, its validation loss, and the epochs since then."""
 
     best: Model
     loss: Float[Array, ""]
@@ -44,9 +44,9 @@ class Patience(NamedTuple):
 def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callable:
     """Make ``(params, state, batch, l2=0.) -> (params, state, value)``: one minibatch update.
 
-    In a loop over minibatches with weights, let these have mean 1 over all data, and the objective
-    be ``mean_loss(loss, minibatch=True)``: then the loop is ``sgd_fit``, and ends at the optimum
-    of the weighted objective for every size.
+    For a loop over weighted minibatches, scale the weights to mean 1 over all data and use
+    ``mean_loss(loss, minibatch=True)`` as the objective. The loop then does what ``sgd_fit``
+    does, and ends at the optimum of the weighted objective for minibatches of any size.
     """
 
     def update(params, state, batch: Batch, l2=0.0):
@@ -60,8 +60,8 @@ def step(objective: Callable, optimizer: optax.GradientTransformation) -> Callab
 def scan_batches(visit: Callable, carry, batch: Batch, order: Int[Array, "*shards m"], size: int):
     """Scan ``visit(carry, minibatch) -> carry, value`` over ``batch[order]``, ``size`` at a time.
 
-    Returns the carry and the mean of the values, each weighed by the number of its examples. A
-    ragged last minibatch keeps a shape of its own: padding it would put weights into every step.
+    Returns the carry and the mean of the values, weighted by the numbers of examples. A smaller
+    last minibatch keeps a shape of its own: padding it would put weights into every step.
     """
 
     def visit_one(carry, index):
@@ -85,7 +85,7 @@ def _total_weight(batch: Batch) -> Float[Array, ""]:
 def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shards: int = 1):
     """The objective over a whole batch and its gradient, a few hundred examples at a time.
 
-    Bytes are scaled and outputs are made for those only, so memory does not grow with n.
+    uint8 is scaled, and outputs are computed, block by block: memory does not grow with n.
     """
     n = len(batch.x) // shards
     rows = min(n, -(-_ROWS // shards))
@@ -111,7 +111,7 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
 
 
 def _wide(params: PyTree) -> PyTree:
-    """In float32 at least: sums over examples must count."""
+    """In float32 at least: half precision is too coarse for sums over many examples."""
     return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
 
 
@@ -129,12 +129,12 @@ def run(
     patience: Int[Array, ""] | None = None,
     listener: Int[Array, ""] | None = None,
 ) -> tuple[Model, Float[Array, " epochs"], Curves | None, Patience | None]:
-    """Train for ``epochs``; returns the model, its history, its metrics by epoch, and the watch.
+    """Train for ``epochs``; return the model, the history, the metrics by epoch, the ``Patience``.
 
-    Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is counted from the
-    model's own steps: a run in two parts is the run in one. ``patience`` stops after that many
-    epochs whose metric "loss" was no better; the model is then the best one. ``shards``: every
-    minibatch has an equal part of each so many blocks of rows.
+    Every epoch has the order of ``fold_in(key, epoch)``, where the epoch is derived from
+    ``model.steps``: a run in two parts equals the run in one. ``patience`` stops after that many
+    epochs in a row whose metric "loss" was no better; the model returned is then the best one.
+    ``shards``: every minibatch has an equal part from each of this many blocks of rows.
     """
     n = len(batch.x)
     per_epoch = n // size if drop_last else -(-n // size)
@@ -145,7 +145,7 @@ def run(
         return Model(params, state, model.steps + 1), value
 
     def train(model, number):
-        if size == n:  # all examples at once, in whatever order
+        if size == n:  # all examples at once: their order does not matter
             model, mean = visit(model, batch)
         else:
             key_of_epoch = jax.random.fold_in(key, number)

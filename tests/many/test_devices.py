@@ -26,7 +26,7 @@ SOLVERS = {
 }
 STATISTICS = {
     "gram.of": gram.of,
-    "gram.of_batch": lambda x, y: statistics.of_batch(jl.Batch(x, y)),
+    "gram.of_batch": lambda x, y: statistics.of_batch(jl.Batch(x, y[:, None])),
 }
 
 

@@ -114,7 +114,7 @@ def _from_sources(data_dir: Path, folder: Path | None) -> Splits:
         if files.any_in(place):
             try:
                 return files.read(place)
-            except (ValueError, FileNotFoundError) as error:  # e.g. plain MNIST, there by right
+            except (ValueError, FileNotFoundError) as error:  # e.g. plain MNIST: same names
                 complaints.append(f"\nNor was this of use: {error}")
     from jaxlinear.data.fashion.download import fetch
 
@@ -128,8 +128,8 @@ def _from_sources(data_dir: Path, folder: Path | None) -> Splits:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time prepare; the system lets go of the lock of a dead one."""
-    import fcntl  # not on Windows, where array_record is not either
+    """Let one process at a time prepare; the system releases the lock of one that died."""
+    import fcntl  # missing on Windows, like array_record
 
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a") as file:
@@ -152,7 +152,7 @@ def _remove_leftovers(data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def _named_storage_errors(data_dir: Path) -> Iterator[None]:
-    """Say of a disk that is full or may not be written what to do about it."""
+    """Make the errors of a full or write-protected disk say what to do."""
     try:
         yield
     except (OSError, RuntimeError) as error:

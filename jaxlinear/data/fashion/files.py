@@ -1,4 +1,4 @@
-"""The four official files of Fashion-MNIST, known by their content whatever their wrapping.
+"""The four official files of Fashion-MNIST, compressed or not, recognised by their content.
 
 The format is idx: two zero bytes, 8 for unsigned bytes, the number of axes, the sizes as
 big-endian 32-bit integers, then the values. https://github.com/zalandoresearch/fashion-mnist
@@ -169,7 +169,7 @@ def _find(folder: Path, file: File) -> Path | None:
 
 
 def _uncompressed(path: Path, limit: int, source: object) -> bytes:
-    """The first ``limit`` bytes: a file that unpacks to gigabytes fills no memory."""
+    """At most ``limit`` bytes of content: a file that unpacks to gigabytes fills no memory."""
     with open(path, "rb") as file:
         if file.read(2) != b"\x1f\x8b":
             file.seek(0)
