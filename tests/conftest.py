@@ -1,5 +1,6 @@
 """Shared fixtures. Strict ranks: nothing in the library relies on implicit broadcasting."""
 
+import collections
 import logging
 import os
 import re
@@ -11,12 +12,14 @@ import pytest
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two workers share a GPU
 
-# XLA's older code generator compiles these programs in a third of the time; with --full they are
-# compiled as users have them. Not every release has the switch, and one that has not ends at once.
-# The workers inherit the environment.
+MOST = 3  # cases of a test that run without --full
+AS_USERS = "--as-users"
+
+# XLA's older code generator compiles these programs in a third of the time. Not every release has
+# the switch, and one that has not ends at once. The workers inherit the environment.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 is_worker = "PYTEST_XDIST_WORKER" in os.environ
-if not is_worker and "--full" not in sys.argv and jaxlib.version.__version__.startswith("0.10."):
+if not is_worker and AS_USERS not in sys.argv and jaxlib.version.__version__.startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -63,12 +66,23 @@ def compilations(caplog):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="run every combination")
+    parser.addoption("--full", action="store_true", help="run every case of every table")
+    parser.addoption(AS_USERS, action="store_true", help="compile as users do")
 
 
 def pytest_collection_modifyitems(config, items):
+    """Of a test with many cases only some run without ``--full``, from all over its table."""
+    of_test = collections.defaultdict(list)
+    for item in items:
+        if not item.get_closest_marker("full"):
+            of_test[item.path, item.originalname].append(item)
+    for cases in of_test.values():
+        kept = {round(i * (len(cases) - 1) / (MOST - 1)) for i in range(MOST)}
+        for place, item in enumerate(cases):
+            if len(cases) > MOST and place not in kept:
+                item.add_marker("full")
     if not config.getoption("--full"):
-        left_out = pytest.mark.skip(reason="one more combination: pytest --full runs it")
+        left_out = pytest.mark.skip(reason="one more case: pytest --full runs it")
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(left_out)

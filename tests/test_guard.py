@@ -19,7 +19,7 @@ import jaxlinear as jl
 from jaxlinear import losses
 from jaxlinear.rows.order import epoch_order
 
-pytestmark = pytest.mark.full  # its subject is the compiler that users have
+pytestmark = pytest.mark.full  # its subject is the compiler that users have: pytest --as-users
 
 SIZES = [32_767, 32_768, 32_769, 60_001, 131_073]
 THIN = [1, 3, 10, 16]
