@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxlinear.convex import conjugate_gradients, lbfgs, line_search
 from jaxlinear.convex.line_search import Ray
+from jaxlinear.convex.preconditioners.form import SMALL
 from jaxlinear.convex.problem import (
     Problem,
     gradient_at,
@@ -101,7 +102,7 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
         gap=jnp.where(active, promise, state.gap),
         left=jnp.where(weary, 0, left),
         bound=choose(bound_of(problem, gradient, following), state.bound)
-        if form.memory
+        if form.memory and theta.size > SMALL
         else state.bound,
         moved=jnp.where(active, moved, state.moved),
         short=jnp.where(active, short, state.short),
@@ -188,5 +189,7 @@ def _newton_step(method: Method, problem: Problem, inverse_hessian: Callable, op
     hessian = hessian_product(method.loss, problem, state.outputs)
     part = jnp.sum(ahead * state.gradient) / state.scale
     within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * method.tol / part), 0.25)
+    if state.theta.size <= SMALL:
+        within = jnp.minimum(within, 1e-4)
     most = method.form.products
     return conjugate_gradients.solve(hessian, inverse_hessian, state.gradient, ahead, within, most)
