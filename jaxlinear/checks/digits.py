@@ -152,6 +152,11 @@ def _rounded(columns: np.ndarray, some: np.ndarray, dtype) -> np.ndarray:
     return some[changed]
 
 
+def blurs(column: np.ndarray, dtype) -> bool:
+    """Whether ``require`` would refuse a column (n,): its rounding exceeds 1e-3 of its spread."""
+    return bool(_blurred(column[:, None], dtype, np.ones((len(column), 1), bool), np)[0])
+
+
 def _blurred(columns, dtype, there, xp):
     """For every column, whether its rounding to ``dtype`` exceeds 1e-3 of its spread."""
     with np.errstate(all="ignore"):

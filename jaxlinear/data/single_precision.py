@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-_SHARE = 1e-3  # the most that rounding may move a number, relative to the standard deviation
+from jaxlinear.checks.digits import blurs
 
 
 def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.ndarray:
@@ -32,15 +32,13 @@ def single(column: np.ndarray, where: str) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         rounded = column.astype(np.float32)
-    deviation = mean_and_deviation(column[:, None])[1].item()
-    if np.isfinite(rounded).all() and deviation:
+    if np.isfinite(rounded).all() and blurs(column, rounded.dtype):
         moved = np.abs(rounded - column).max()
-        if moved > _SHARE * deviation:
-            raise ValueError(
-                f"{where} runs from {column.min():.17g} to {column.max():.17g}, which float32 "
-                f"cannot tell apart (it moves them by up to {moved:.2g}); subtract what they "
-                "share, or choose another unit (in Python, dtype=numpy.float64 keeps features)."
-            )
+        raise ValueError(
+            f"{where} runs from {column.min():.17g} to {column.max():.17g}, which float32 "
+            f"cannot tell apart (it moves them by up to {moved:.2g}); subtract what they "
+            "share, or choose another unit (in Python, dtype=numpy.float64 keeps features)."
+        )
     return rounded
 
 
