@@ -90,7 +90,8 @@ def test_conjugate_gradients_solve_in_as_many_products_as_there_are_unknowns(x64
     ("shape", "form"),
     [
         ((569, 1, 31, 1), "exact"),
-        ((20_000, 1, 51, 1), "exact"),
+        ((20_000, 1, 51, 1), "gram"),
+        ((300_000, 1, 21, 1), "exact"),
         ((1_797, 10, 65, 1), "mean"),
         ((60_000, 10, 785, 1), "sampled"),
         ((10_000, 1, 769, 1), "gram"),
