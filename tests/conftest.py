@@ -71,10 +71,10 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of a test with many cases only some run without ``--full``, from all over its table."""
+    """Of a test with many cases only some run, from all over its table, without an option."""
     of_test = collections.defaultdict(list)
     for item in items:
-        if not item.get_closest_marker("full"):
+        if not item.get_closest_marker("full") and not config.getoption(AS_USERS):
             of_test[item.path, item.originalname].append(item)
     for cases in of_test.values():
         kept = {round(i * (len(cases) - 1) / (MOST - 1)) for i in range(MOST)}
