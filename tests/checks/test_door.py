@@ -137,6 +137,7 @@ def expected():
 
 
 @pytest.mark.parametrize("kind", READ)
+@pytest.mark.full
 def test_arrays_of_any_library_are_read_alike(kind, expected):
     arrays = [READ[kind](values) for values in (X, Y, LABELS, WEIGHT)]
     for name, call in CALLS.items():

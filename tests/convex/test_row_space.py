@@ -103,6 +103,7 @@ def test_weights_under_vmap_share_one_basis(either_way, x64):
     np.testing.assert_allclose(inside.params.w, outside.params.w, atol=1e-6)
 
 
+@pytest.mark.full
 def test_different_x_under_vmap(either_way, x64):
     x, y = data()
     many = x[None] * jnp.array([1.0, 2.0])[:, None, None]
@@ -137,6 +138,7 @@ def test_derivatives_are_those_of_all_columns(name, intercept, either_way, x64):
     np.testing.assert_allclose(inside, outside, atol=1e-6 * np.abs(outside).max())
 
 
+@pytest.mark.full
 def test_paths_and_cross_validation_are_the_same(either_way, x64):
     x, y = data()
     l2s = jnp.array([1.0, 0.1, 0.01])

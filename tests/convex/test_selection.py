@@ -129,6 +129,7 @@ def test_every_concept_has_its_own_penalty(x64):
     assert len(set(np.array(probe.l2))) > 1
 
 
+@pytest.mark.full
 def test_a_probe_has_45_values_of_c_and_takes_weights():
     x, y, weight = problem("logistic", n=60)
     rows = np.arange(60) >= 40
@@ -140,6 +141,7 @@ def test_a_probe_has_45_values_of_c_and_takes_weights():
     assert status(probe.fit) == [Status.CONVERGED]
 
 
+@pytest.mark.full
 def test_rows_without_weight_cannot_choose():
     """Refused, or, where weights are traced, a status."""
     x, y, _ = problem("logistic")
@@ -154,6 +156,7 @@ def test_rows_without_weight_cannot_choose():
     assert sound.scores == probe(np.ones(40, np.float32), np.float32(rows)).scores
 
 
+@pytest.mark.full
 def test_a_penalty_at_which_a_fold_has_no_optimum_is_not_chosen():
     """Classes that can be separated, in all rows or in those of one fold, and no penalty."""
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
@@ -242,6 +245,7 @@ def test_every_label_chooses_by_folds_for_itself(x64):
     assert len(set(np.array(together.l2))) > 1
 
 
+@pytest.mark.full
 def test_a_fold_without_a_fit_chooses_nothing():
     """Under ``jit``, where nothing can be refused: a label out of range in one fold of three."""
     x, y, _ = problem("logistic", n=60)
@@ -272,6 +276,7 @@ def test_other_folds_and_penalties_compile_nothing(compilations):
         assert compilations("_fold_scores") == 1
 
 
+@pytest.mark.full
 def test_a_column_of_labels_chooses_as_its_numbers_do():
     x, y, _ = problem("logistic", n=60)
     folds = jl.resample.k_fold(jax.random.key(0), 60, 3)
@@ -283,6 +288,7 @@ def test_a_column_of_labels_chooses_as_its_numbers_do():
     np.testing.assert_allclose(flat.scores, column.scores[:, 0])
 
 
+@pytest.mark.full
 def test_several_labels_of_a_loss_of_ones_own_are_decided_one_by_one():
     """Which is not marked as a sum over outputs, so that all labels share a penalty."""
 

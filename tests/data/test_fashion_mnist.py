@@ -571,6 +571,7 @@ def small(monkeypatch):
     return replace_files(monkeypatch, arrays)
 
 
+@pytest.mark.full
 def test_interrupted_in_every_way_then_run_again(tmp_path, small, serve):
     """A full disk and SIGKILL at every stage, and Ctrl-C; after all of them a run succeeds."""
     bodies = {f"{name}.gz": gzip.compress(data, 1) for name, data in small.items()}
@@ -611,6 +612,7 @@ def test_interrupted_in_every_way_then_run_again(tmp_path, small, serve):
     assert_is(fashion_mnist(tmp_path), small)
 
 
+@pytest.mark.full
 def test_a_dead_process_keeps_nobody_waiting(tmp_path, small):
     put(tmp_path / "data" / "downloads" / "manual", small)
     lock = tmp_path / "data" / main.NAME / ".lock"

@@ -134,6 +134,7 @@ def test_equals_the_formulas_and_weights_count_copies(name, x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), told, same)
 
 
+@pytest.mark.full
 def test_many_outputs_are_as_many_models(x64):
     params, x, y, weight = problem("poisson")
     y, offset = np.stack([y, 2 * y], axis=1), np.linspace(0, 1, 2 * N).reshape(N, 2)
@@ -147,6 +148,7 @@ def test_many_outputs_are_as_many_models(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), second, alone)
 
 
+@pytest.mark.full
 def test_what_is_not_known_is_nan():
     """Huber's loss has examples without curvature, and no likelihood."""
     _, x, y, _ = problem("gaussian")
@@ -245,6 +247,7 @@ def test_errors_of_many_examples_at_an_optimum_that_is_rounded(name, dtype):
         assert errors_are_nan(inference.of_glm(loss, fits[1], x, y, weight=weight))
 
 
+@pytest.mark.full
 def test_weights_that_leave_no_degrees_of_freedom_are_refused():
     """Of weights that sum to one; n copies of a saturated model have errors, which are known."""
     _, x, y, weight = problem("gamma")

@@ -129,6 +129,7 @@ def test_what_does_not_divide_is_refused():
         jl.sharding.mesh(models=2, examples=3, devices=jax.devices()[:1])
 
 
+@pytest.mark.full
 def test_any_number_of_devices_gives_the_same_fit():
     here, library = pathlib.Path(__file__).parent, pathlib.Path(jl.__file__).parents[1]
     flags = os.environ.get("XLA_FLAGS", "")

@@ -9,7 +9,6 @@ import sys
 import textwrap
 
 import pytest
-from cases import full_but
 
 LIMIT = 300  # seconds; some take 10
 
@@ -88,7 +87,8 @@ def load(name, models=8_000, limit=LIMIT):
     )
 
 
-@pytest.mark.parametrize("name", full_but(FITS, "logistic"))
+@pytest.mark.full
+@pytest.mark.parametrize("name", FITS)
 def test_thousands_of_fits_in_one_program(name):
     ended = load(name)
     assert ended.stdout.strip() == "done", ended.stderr[-2000:]

@@ -45,6 +45,7 @@ def test_a_bootstrap_counts_draws_with_replacement():
     assert np.ptp(independent.sum(axis=1)) > 0
 
 
+@pytest.mark.full
 def test_a_bootstrap_of_least_squares_has_the_standard_errors_of_theory():
     x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     y = x @ np.float32([1, -1]) + np.random.default_rng(1).normal(size=400).astype(np.float32)

@@ -69,6 +69,7 @@ def test_report():
     assert fit.report.steps == 3 * 6 and fit.report.status == Status.MAX_STEPS
 
 
+@pytest.mark.full
 def test_report_over_more_examples_than_one_part():
     x = rng.normal(size=(2500, D)).astype(np.float32)
     weight = rng.integers(0, 3, 2500).astype(np.float32)
