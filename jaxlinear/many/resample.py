@@ -12,12 +12,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxlinear import checks
 from jaxlinear.checks import digits
 from jaxlinear.checks.folds import folds_as_weights, rows_as_mask
+from jaxlinear.many.bootstrap import Interval, bootstrap, interval
 from jaxlinear.rows.order import permutation
 from jaxlinear.types import Batch
 
 __all__ = [
+    "Interval",
     "bootstrap",
     "folds_as_weights",
+    "interval",
     "k_fold",
     "leave_one_group_out",
     "pad",
@@ -74,28 +77,6 @@ def _repeated(key, y, folds: int, repeats: int):
         return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)
 
     return jax.vmap(once)(jax.random.split(key, repeats)).reshape(repeats * folds, len(y))
-
-
-def bootstrap(
-    key: PRNGKeyArray, n: int, models: int, *, poisson: bool = False
-) -> Float[Array, "models n"]:
-    """How often each example is drawn, for ``models`` bootstrap samples of n (Efron, 1979).
-
-    Counts of n draws with replacement, which sum to n; or, with ``poisson``, independent Poisson
-    counts of mean 1, which can be drawn for each example alone (Chamandy et al., 2012).
-    scikit-learn's ``resample``, without copies of the data.
-
-    >>> print(bootstrap(jax.random.key(0), 5, 2).sum(axis=1))
-    [5. 5.]
-    """
-    n, models = checks.count(n, "n"), checks.count(models, "models")
-    if poisson:
-        return jax.random.poisson(key, 1.0, (models, n)).astype(jnp.float32)
-
-    def once(key):
-        return jnp.zeros(n, jnp.float32).at[jax.random.randint(key, (n,), 0, n)].add(1)
-
-    return jax.vmap(once)(jax.random.split(key, models))
 
 
 def leave_one_group_out(groups) -> Float[Array, "groups n"]:
