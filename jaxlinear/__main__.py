@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxlinear
-from jaxlinear.cli import data, predict, solvers, task, train
+from jaxlinear.cli import data, losses, predict, solvers, train
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,17 +45,23 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option("--target", help="the column of a .csv file, or the .npy file, to predict")
     option(
         "--loss",
-        choices=sorted(task.LOSSES),
+        choices=sorted(losses.LOSSES),
         help="default: softmax_cross_entropy for classes, squared_error for numbers",
     )
     option(
         "--solver",
-        choices=list(solvers.SOLVERS),
-        default="sgd",
-        help="sgd: many small steps, for every loss; newton: to the optimum, for smooth losses; "
-        "exact: least squares, solved at once",
+        choices=["auto", *solvers.SOLVERS],
+        default="auto",
+        help="newton: to the optimum, for smooth losses; exact: least squares, solved at once; "
+        "sgd: many small steps, for every loss; auto: to the optimum, but for images and losses "
+        "with kinks",
     )
-    option("--l2", type=float, default=0.0, help="strength of the penalty on the weights")
+    option(
+        "--l2",
+        type=float,
+        help="strength of the penalty on the weights; default: chosen by cross-validation with "
+        "--solver auto to the optimum, else 0",
+    )
     option("--seed", type=int, default=0, help="for the split, and the order of the examples")
     option(
         "--test-fraction",
@@ -66,22 +72,24 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
-    _add_sgd(sub.add_argument_group("options of --solver sgd"))
+    _add_sgd(sub.add_argument_group("options of --solver sgd, which they ask for"))
 
 
 def _add_sgd(group) -> None:
     """Options that are absent unless given, so that another solver can refuse them."""
 
-    def option(name, kind, help):
-        default = solvers.SGD_DEFAULTS[name.replace("-", "_")]
+    def option(name, kind, help, otherwise=None):
+        default = solvers.SGD_DEFAULTS[name.replace("-", "_")] or otherwise
         text = f"{help} (default: {default})"
         group.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
 
-    option("epochs", int, "passes over the training examples")
+    option("epochs", int, "passes over the training examples", "10, and 1,000 steps at least")
     option("lr", float, "learning rate")
     option("batch-size", int, "examples in a step")
     option("momentum", float, "momentum, in [0, 1)")
-    option("patience", int, "stop after so many epochs without a better test loss")
+    option(
+        "patience", int, "stop after so many epochs without a better loss of a fifth of the rows"
+    )
 
 
 def _add_predict(sub: argparse.ArgumentParser) -> None:

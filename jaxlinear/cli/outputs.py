@@ -4,7 +4,7 @@ import numpy as np
 
 import jaxlinear as jl
 from jaxlinear import checks
-from jaxlinear.cli.task import has_signs, is_independent, mean_of
+from jaxlinear.cli.losses import has_signs, is_independent, mean_of
 
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 

@@ -18,6 +18,7 @@ __all__ = [
     "confusion_matrix",
     "example_grid",
     "learning_curves",
+    "penalty_curve",
     "predictions",
     "save",
     "weight_images",
@@ -56,6 +57,25 @@ def learning_curves(history, validation: Mapping | None = None) -> Figure:
         _describe(axes, title, "Epoch", _plain(name).capitalize())
         if name == "accuracy":
             axes.yaxis.set_major_formatter(show)
+    return figure
+
+
+def penalty_curve(l2s, scores, chosen) -> Figure:
+    """The held-out loss of every penalty, and the choice.
+
+    ``l2s`` is (m,), ``scores`` (m,) or (m, k), one curve for each of k labels, and ``chosen`` ()
+    or (k,). Scores that are NaN are left out.
+    """
+    scores, chosen = np.asarray(scores, float), np.ravel(np.asarray(chosen, float))
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for label, curve in enumerate(scores.reshape(len(scores), -1).T):
+        axes.semilogx(l2s, curve, color=BLUE, linewidth=2.5, marker="o", markersize=5)
+        best = chosen[min(label, len(chosen) - 1)]
+        least = np.interp(np.log(best), np.log(np.sort(l2s)), curve[np.argsort(l2s)])
+        axes.plot(best, least, color=ORANGE, marker="D", markersize=10, linestyle="none")
+    title = f"Chosen: l2 = {chosen[0]:.3g}" if len(chosen) == 1 else "Chosen for every label"
+    _describe(axes, title, "l2, the strength of the penalty", "Held-out loss")
     return figure
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxlinear.cli import model_file
+from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
-from jaxlinear.cli.task import NAMED, fashion_mnist, has_signs, is_classifier, mean_of
+from jaxlinear.cli.task import NAMED, fashion_mnist
 from jaxlinear.data.atomic import replacing
 from jaxlinear.data.files import load_features
 

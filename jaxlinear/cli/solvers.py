@@ -15,11 +15,15 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 import jaxlinear as jl
-from jaxlinear.cli import units
+from jaxlinear.cli import penalty, units
 from jaxlinear.cli.interruptible import interruptible
-from jaxlinear.cli.task import LOSSES, Task, metrics_of
+from jaxlinear.cli.losses import LOSSES
+from jaxlinear.cli.scores import watched
+from jaxlinear.cli.task import Task
+from jaxlinear.model.declaration import is_kinked
 
-SGD_DEFAULTS = {"epochs": 10, "lr": 0.1, "batch_size": 256, "momentum": 0.0, "patience": None}
+SGD_DEFAULTS = {"epochs": None, "lr": 0.1, "batch_size": 256, "momentum": 0.0, "patience": None}
+_EPOCHS, _STEPS = 10, 1000  # by default at least: small files need many epochs to get anywhere
 
 
 class Solution(NamedTuple):
@@ -29,19 +33,41 @@ class Solution(NamedTuple):
     params: jl.Linear
     standard: jl.Linear
     seconds: dict[str, float | None]
+    choice: penalty.Choice | None
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """The options with SGD's defaults; raises ValueError where another solver is given SGD's."""
-    if options.solver == "sgd":
-        return argparse.Namespace(**{**SGD_DEFAULTS, **vars(options)})
+    """The options with defaults; raises ValueError where another solver is given SGD's.
+
+    Options of SGD ask for SGD. Where l2 is not given, ``auto`` chooses it, and others take 0.
+    """
     given = [f"--{name.replace('_', '-')}" for name in SGD_DEFAULTS if name in options]
-    if given:
+    solver = "sgd" if options.solver == "auto" and given else options.solver
+    if given and solver != "sgd":
         raise ValueError(
-            f"got {', '.join(given)} with --solver {options.solver}, which has no use for it; "
+            f"got {', '.join(given)} with --solver {solver}, which has no use for it; "
             "leave them out, or use --solver sgd."
         )
-    return options
+    return argparse.Namespace(**{**vars(options), "solver": solver})
+
+
+def suited(options: argparse.Namespace, task: Task) -> argparse.Namespace:
+    """The options with the solver that ``auto`` stands for, and what only the data can tell.
+
+    The optimum, unless the loss has kinks or the examples are images, of which SGD is good enough.
+    """
+    chosen = dict(vars(options))
+    if options.solver == "auto":
+        optimum = "exact" if task.loss == "squared_error" else "newton"
+        chosen["solver"] = "sgd" if task.images or is_kinked(LOSSES[task.loss]) else optimum
+    if chosen["solver"] == "sgd":
+        chosen = SGD_DEFAULTS | chosen
+        batches = -(-len(task.train.x) // max(chosen["batch_size"], 1))
+        if chosen["epochs"] is None:
+            chosen["epochs"] = max(_EPOCHS, -(-_STEPS // batches))
+    if options.l2 is None and (options.solver != "auto" or chosen["solver"] == "sgd"):
+        chosen["l2"] = 0.0
+    return argparse.Namespace(**chosen)
 
 
 def solve(task: Task, options) -> Solution:
@@ -49,44 +75,50 @@ def solve(task: Task, options) -> Solution:
     standard = units.AS_THEY_ARE if options.no_standardize else units.standard(task.train)
     unscaled = options.solver == "exact" and options.l2 == 0 and not options.no_standardize
     fitted = units.exact(task.train) if unscaled else standard
-    train, test = (units.convert(part, fitted) for part in (task.train, task.test))
-    task = task._replace(train=train, test=test)
-    fit, seconds = SOLVERS[options.solver](task, options)
+    parts = (task.train, task.validation, task.test)
+    train, validation, test = (units.convert(part, fitted) for part in parts)
+    task = task._replace(train=train, validation=validation, test=test)
+    fit, seconds, choice = SOLVERS[options.solver](task, options)
     _require_finite(fit, options)
     params = units.fold_back(fit.params, fitted)
-    return Solution(fit, params, units.express(params, standard), seconds)
+    return Solution(fit, params, units.express(params, standard), seconds, choice)
 
 
-def _exact(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
-    """The fit, and the seconds that it took, compiling included."""
+def _exact(task: Task, options):
     x, y, weight = task.train
 
     def fit():
+        if options.l2 is None:
+            return penalty.choose(task.loss, task.train, None, options.seed)
         if options.l2 == 0:
-            return jax.block_until_ready(jl.least_squares(x, y, weight=weight))
-        return jax.block_until_ready(jl.ridge(x, y, options.l2, weight=weight))
+            return jl.least_squares(x, y, weight=weight), None
+        return jl.ridge(x, y, options.l2, weight=weight), None
 
-    start = time.perf_counter()
-    result = interruptible(fit)
-    return result, {"fit": time.perf_counter() - start}
+    return _timed(fit)
 
 
-def _newton(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
-    """The fit, and the seconds that it took, compiling included."""
+def _newton(task: Task, options):
     x, y, weight = task.train
+    of_classes = task.loss == "softmax_cross_entropy"
 
     def fit():
+        outputs = len(task.names) or None if of_classes else None
+        if options.l2 is None:
+            return penalty.choose(task.loss, task.train, outputs, options.seed)
         loss, l2 = LOSSES[task.loss], options.l2
-        if task.loss == "softmax_cross_entropy":
-            result = jl.softmax_regression(x, y, l2, classes=len(task.names) or None, weight=weight)
-        else:
-            result = jl.glm(loss, x, y, l2, weight=weight)
-        return jax.block_until_ready(result)
+        if of_classes:
+            return jl.softmax_regression(x, y, l2, classes=outputs, weight=weight), None
+        return jl.glm(loss, x, y, l2, weight=weight), None
 
+    result, seconds, choice = _timed(fit)
+    return result._replace(report=_together(result.report)), seconds, choice
+
+
+def _timed(fit):
+    """The fit, the seconds that it took, compiling included, and the choice of its penalty."""
     start = time.perf_counter()
-    result = interruptible(fit)
-    seconds = time.perf_counter() - start
-    return result._replace(report=_together(result.report)), {"fit": seconds}
+    result, choice = interruptible(lambda: jax.block_until_ready(fit()))
+    return result, {"fit": time.perf_counter() - start}, choice
 
 
 def _together(report: jl.Report) -> jl.Report:
@@ -102,17 +134,19 @@ def _together(report: jl.Report) -> jl.Report:
     )
 
 
-def _sgd(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
+def _sgd(task: Task, options):
     """The fit, and the seconds that compiling and one epoch took."""
-    train, test = task.train, task.test
+    train, stops = task.train, task.validation is not None
+    watch, name = (task.validation, "validation") if stops else (task.test, "test")
     ends = []
     start = time.perf_counter()
     with tqdm(total=options.epochs, unit="epoch", desc="Training", delay=0.2) as bar:
 
         def show(epoch, objective, validation):
             ends.append(time.perf_counter() - start)
-            numbers = {"objective": objective, **{f"test {k}": v for k, v in validation.items()}}
-            bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()})
+            numbers = {"objective": objective}
+            numbers |= {f"{name} {key}": value for key, value in validation.items()}
+            bar.set_postfix({key: f"{value:.4g}" for key, value in numbers.items()})
             bar.update()
 
         def fit():
@@ -128,15 +162,15 @@ def _sgd(task: Task, options) -> tuple[jl.Fit, dict[str, float | None]]:
                 batch_size=options.batch_size,
                 epochs=options.epochs,
                 outputs=len(task.names) or None if task.loss == "softmax_cross_entropy" else None,
-                validation=test,
-                metrics=None if test is None else metrics_of(task.loss),
+                validation=watch,
+                metrics=None if watch is None else watched(task.loss),
                 patience=options.patience,
                 callback=show,
             )
 
         result = interruptible(fit)
     per_epoch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
-    return result, {"compile": ends[0] - (per_epoch or 0.0), "per_epoch": per_epoch}
+    return result, {"compile": ends[0] - (per_epoch or 0.0), "per_epoch": per_epoch}, None
 
 
 def _require_finite(fit: jl.Fit, options) -> None:

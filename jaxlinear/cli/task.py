@@ -1,6 +1,5 @@
 """What to train on: a data set by name or a person's own file, and the loss that fits it."""
 
-import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,35 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlinear as jl
+from jaxlinear.cli.losses import LOSSES, has_signs, is_classifier
 from jaxlinear.data.files import Table, load
 from jaxlinear.data.single_precision import single
-from jaxlinear.model import losses, metrics
-from jaxlinear.model.declaration import family_of, is_kinked, target_of
+from jaxlinear.model.declaration import is_kinked
 
-LOSSES = {
-    loss.__name__: loss
-    for loss in (
-        losses.squared_error,
-        losses.softmax_cross_entropy,
-        losses.logistic,
-        losses.poisson,
-        losses.gamma,
-        losses.huber,
-        losses.absolute,
-        losses.quantile,
-        losses.hinge,
-        losses.squared_hinge,
-    )
-}
 NAMED = ("sample", "fashion_mnist")
+_VALIDATION = 0.2  # of the training rows
 _CLASSES_AT_MOST = 20  # whole numbers with more values are not taken for classes unasked
 
 
 class Task(NamedTuple):
-    """What to train on, with test examples or None, what things are called, and the loss."""
+    """What to train on, what things are called, and the loss.
+
+    ``validation``, which decides when to stop, and ``test``, which decides nothing, may be None.
+    """
 
     title: str
     train: jl.Batch
+    validation: jl.Batch | None
     test: jl.Batch | None
     names: tuple[str, ...]
     features: tuple[str, ...]
@@ -63,59 +52,16 @@ def gather(options) -> Task:
         table = _numbers(table)
     train, test = table.batch, table.test
     if test is None:
-        train, test = _split(train, options.test_fraction, options.seed)
+        train, test = _split(train, options.test_fraction, options.seed, loss)
     target = options.target if table.features else "y"
     title = Path(options.dataset).name
-    return Task(title, train, test, table.names, table.features, target, loss, False)
+    task = Task(title, train, None, test, table.names, table.features, target, loss, False)
+    return _with_validation(task, options)
 
 
 def fashion_mnist(name: str, directory: str | None) -> jl.Dataset:
     """The data set that goes by one of the ``NAMED``."""
     return jl.data.fashion_mnist_sample() if name == "sample" else jl.data.fashion_mnist(directory)
-
-
-def is_classifier(loss: str) -> bool:
-    """Whether the targets of a loss are classes."""
-    return target_of(LOSSES[loss]) in ("labels", "probabilities") or has_signs(loss)
-
-
-def has_signs(loss: str) -> bool:
-    """Whether the targets of a loss are −1 and 1, and its outputs distances to a border."""
-    return target_of(LOSSES[loss]) == "signs"
-
-
-def is_independent(loss: str) -> bool:
-    """Whether every output of a loss decides on its own: several labels may hold at once."""
-    return is_classifier(loss) and loss != "softmax_cross_entropy"
-
-
-def mean_of(loss: str, o: np.ndarray) -> np.ndarray:
-    """The prediction of y: its mean, where the loss has a family, else the outputs."""
-    family = family_of(LOSSES[loss])
-    if family is None:
-        return o
-    with jax.enable_x64(True):  # a table of numbers is computed in double precision
-        return np.asarray(family.mean(o))
-
-
-def has_log_mean(loss: str) -> bool:
-    """Whether the outputs of a loss are the logarithm of what is predicted."""
-    family = family_of(LOSSES[loss])
-    return family is not None and family.mean is jnp.exp
-
-
-def metrics_of(loss: str) -> dict:
-    """What to measure beside the loss."""
-    if has_signs(loss):
-        return {"accuracy": lambda o, y, weight=None: _accuracy_of_labels(o, y > 0, weight)}
-    if is_independent(loss):
-        return {"accuracy": _accuracy_of_labels}
-    if is_classifier(loss):
-        return {"accuracy": metrics.accuracy}
-    return {} if has_log_mean(loss) else {"r2": metrics.r2}
-
-
-_accuracy_of_labels = functools.partial(metrics.accuracy, independent=True)
 
 
 def _named(options) -> Task:
@@ -127,7 +73,22 @@ def _named(options) -> Task:
         raise ValueError(f"--target {options.target} is for files; {options.dataset} has labels.")
     dataset = fashion_mnist(options.dataset, options.directory)
     title = "Fashion-MNIST" + ", the embedded sample" * (options.dataset == "sample")
-    return Task(title, *dataset, (), "label", loss, True)
+    train, test, names = dataset
+    task = Task(title, train, None, test, names, (), "label", loss, True)
+    return _with_validation(task, options)
+
+
+def _with_validation(task: Task, options) -> Task:
+    """The task with a fifth of the training examples set apart, where they decide when to stop."""
+    if getattr(options, "patience", None) is None:
+        return task
+    train, validation = _split(task.train, _VALIDATION, options.seed + 1, task.loss)
+    if validation is None:
+        raise ValueError(
+            f"got --patience with {len(train.x)} training rows; expected at least 3, of which a "
+            "fifth decides when to stop."
+        )
+    return task._replace(train=train, validation=validation)
 
 
 def _require_solver_of(loss: str, solver: str) -> None:
@@ -213,15 +174,24 @@ def _count_classes(table: Table, loss: str) -> Table:
     return table._replace(batch=encode(table.batch), test=encode(table.test), names=names)
 
 
-def _split(batch: jl.Batch, fraction: float, seed: int) -> tuple[jl.Batch, jl.Batch | None]:
-    """Rows to train on and rows to test on, at random; no test where that would be no row."""
+def _split(
+    batch: jl.Batch, fraction: float, seed: int, loss: str
+) -> tuple[jl.Batch, jl.Batch | None]:
+    """Rows to fit and rows to hold out, at random; none of these where that would be no row.
+
+    Of every class the same part is held out, up to one row.
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"--test-fraction is {fraction}; expected a number in [0, 1).")
     n = len(batch.x)
-    held_out = round(fraction * n)
-    if held_out in (0, n):
+    count = round(fraction * n)
+    if count in (0, n):
         return batch, None
     order = np.random.default_rng(seed).permutation(n)
-    parts = order[held_out:], order[:held_out]
-    train, test = (jax.tree.map(lambda a, rows=rows: a[rows], batch) for rows in parts)
+    if np.ndim(batch.y) == 1 and is_classifier(loss):
+        order = order[np.argsort(batch.y[order], kind="stable")]
+    held_out = np.zeros(n, bool)
+    held_out[order[(np.arange(count) * n + n // 2) // count]] = True  # evenly, over all classes
+    parts = ~held_out, held_out
+    train, test = (jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch) for rows in parts)
     return train, test

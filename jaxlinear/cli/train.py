@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxlinear.cli import model_file, solvers
+from jaxlinear.cli.losses import is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
 from jaxlinear.cli.report import make_report, table
-from jaxlinear.cli.task import Task, gather, is_classifier, metrics_of
+from jaxlinear.cli.task import Task, gather
 from jaxlinear.data.atomic import replacing
 
 
@@ -20,6 +21,7 @@ def run(options) -> None:
     options = solvers.complete(options)
     out = _writable(Path(options.out))  # before the work, not after it
     task = gather(options)
+    options = solvers.suited(options, task)
     solution = solvers.solve(task, options)
     report = make_report(task, options, solution)
     print(table(report))
@@ -52,6 +54,9 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
         return []
     fit, params = solution.fit, solution.params
     figures = {}
+    if solution.choice is not None:
+        _, l2, l2s, curve = solution.choice
+        figures["penalty.png"] = plots.penalty_curve(l2s, curve, l2)
     if fit.history is not None:
         figures["learning_curves.png"] = plots.learning_curves(fit.history, fit.validation)
     batch = task.train if task.test is None else task.test
@@ -63,8 +68,9 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
         if task.images:
             figures["weights.png"] = plots.weight_images(params, task.names)
             figures["examples.png"] = plots.example_grid(batch.x, batch.y, labels, task.names)
-    elif o.ndim == 1 and "r2" in metrics_of(task.loss):
-        figures["predictions.png"] = plots.predictions(batch.y, o, task.target)
+    elif o.ndim == 1 and not is_classifier(task.loss):
+        predicted = mean_of(task.loss, o)
+        figures["predictions.png"] = plots.predictions(batch.y, predicted, task.target)
     if task.features:
         # In standard units, so that the weights of different columns compare.
         names = _output_names(task, o)

@@ -77,23 +77,30 @@ def interval(
         number = len(names)
         if len(group) != len(o):
             raise ValueError(f"groups has {len(group)} entries; expected {len(o)}, one per row.")
-    value = metric(o, y, weight)  # which checks values, before they are traced
+    jax.eval_shape(lambda: metric(o, y, weight))  # checks values, which are not yet traced
     ends = (1 - level) / 2, (1 + level) / 2
-    return Interval(value, *_ends(metric, samples, number, ends, key, o, y, weight, group))
+    return _interval(metric, samples, number, ends, key, o, y, weight, group)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _ends(metric, samples: int, number: int, ends, key, o, y, weight, group):
-    """The percentiles of the metric over samples of ``number`` examples or groups."""
+def _interval(metric, samples: int, number: int, ends, key, o, y, weight, group) -> Interval:
+    """The metric and its percentiles over samples of ``number`` examples or groups."""
 
-    def of_sample(key):
-        drawn = _draws(key, number)
+    at_once = max(1, min(samples + 1, _AT_ONCE // len(o)))
+    count = -(-(samples + 1) // at_once) * at_once  # no batch is smaller, and compiled apart
+
+    def of_sample(place):
+        drawn = _draws(jax.random.fold_in(key, place), number)
+        drawn = jnp.where(place == 0, 1, drawn)  # the first is the split itself
         drawn = drawn if group is None else drawn[group]
         return metric(o, y, drawn if weight is None else drawn * weight)
 
-    at_once = min(samples, max(1, _AT_ONCE // len(o)))
-    values = jax.lax.map(of_sample, jax.random.split(key, samples), batch_size=at_once)
-    return [jax.tree.map(functools.partial(jnp.nanquantile, q=end), values) for end in ends]
+    values = jax.lax.map(of_sample, jnp.arange(count), batch_size=at_once)
+
+    def percentile(end):
+        return jax.tree.map(lambda each: jnp.nanquantile(each[1 : samples + 1], end), values)
+
+    return Interval(jax.tree.map(lambda each: each[0], values), *map(percentile, ends))
 
 
 def _draws(key, n: int):
