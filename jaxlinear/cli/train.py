@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlinear.cli import model_file, solvers
-from jaxlinear.cli.losses import is_classifier, mean_of
+from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
 from jaxlinear.cli.report import make_report, table
 from jaxlinear.cli.task import Task, gather
@@ -65,12 +65,16 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
         labels, _ = decide(task.loss, o)
         true = (np.asarray(batch.y) > 0).astype(int) if o.ndim == 1 else batch.y
         figures["confusion_matrix.png"] = plots.confusion_matrix(true, labels, task.names)
+        figures["roc.png"] = plots.roc_curves(o, true, task.names)
+        if not has_signs(task.loss):
+            figures["calibration.png"] = plots.calibration_curve(o, true)
         if task.images:
             figures["weights.png"] = plots.weight_images(params, task.names)
             figures["examples.png"] = plots.example_grid(batch.x, batch.y, labels, task.names)
     elif o.ndim == 1 and not is_classifier(task.loss):
         predicted = mean_of(task.loss, o)
         figures["predictions.png"] = plots.predictions(batch.y, predicted, task.target)
+        figures["residuals.png"] = plots.residuals(batch.y, predicted, task.target)
     if task.features:
         # In standard units, so that the weights of different columns compare.
         names = _output_names(task, o)

@@ -62,7 +62,10 @@ def test_train_on_the_sample(tmp_path, capsys):
     sample = jl.data.fashion_mnist_sample()
     accuracy = float((jl.labels(model.params, sample.test.x) == sample.test.y).mean())
     assert accuracy == pytest.approx(report["test"]["accuracy"])
-    pictures = {"learning_curves", "weights", "examples", "confusion_matrix"}
+    pictures = {
+        *("learning_curves", "weights", "examples"),
+        *("confusion_matrix", "roc", "calibration"),
+    }
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
     assert str(tmp_path) in out
 
@@ -165,7 +168,7 @@ def test_the_exact_solution_is_that_of_lstsq(tmp_path, capsys):
     assert set(report["seconds"]) == {"fit"} and "history" not in report
     assert set(report["hyperparameters"]) == {"l2", "seed"}
     pictures = {path.stem for path in (tmp_path / "exact").glob("*.png")}
-    assert pictures == {"predictions", "weights"}
+    assert pictures == {"predictions", "residuals", "weights"}
 
 
 def test_newton_ends_at_the_optimum(tmp_path, capsys):

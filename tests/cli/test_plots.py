@@ -16,6 +16,8 @@ NAMES = ("cat", "dog", "bird")
 Y = np.array([0, 1, 2, 2, 1, 0, 2], np.int32)
 PREDICTED = jnp.array([0, 2, 2, 1, 1, 0, 2], jnp.int32)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6), np.uint8)
+OUTPUTS = np.random.default_rng(1).normal(size=(7, 3)) + 2 * np.eye(3)[Y]
+L2S = np.array([1.0, 0.1, 0.01])
 WEIGHTS = np.array([[0.1, -3.0, 0.0], [2.0, 0.5, 0.0]], np.float32)
 
 PICTURES = {
@@ -28,6 +30,10 @@ PICTURES = {
     "example_grid": lambda: plots.example_grid(IMAGES, Y, PREDICTED, NAMES, (2, 3)),
     "confusion_matrix": lambda: plots.confusion_matrix(Y, PREDICTED, NAMES),
     "predictions": lambda: plots.predictions(jnp.arange(5.0), np.arange(5.0) + 0.5, "price"),
+    "penalty_curve": lambda: plots.penalty_curve(L2S, np.array([2.0, 1.0, np.nan]), jnp.array(0.1)),
+    "residuals": lambda: plots.residuals(jnp.arange(5.0), np.arange(5.0) + 0.5, "price"),
+    "roc_curves": lambda: plots.roc_curves(OUTPUTS, Y, NAMES),
+    "calibration_curve": lambda: plots.calibration_curve(OUTPUTS, Y),
     "weights_by_feature": lambda: plots.weights_by_feature(
         linear(WEIGHTS), ["a", "b", "c"], NAMES[:2]
     ),
@@ -270,3 +276,62 @@ def test_predictions_lie_around_the_diagonal():
 def test_predictions_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \(n,\) twice"):
         plots.predictions(np.ones(3), np.ones(shape))
+
+
+def test_residuals_are_what_the_predictions_leave():
+    y, predicted = np.arange(10.0), 2 * np.arange(10.0)
+    (axes,) = plots.residuals(y, jnp.asarray(predicted), "price").axes
+    offsets = axes.collections[0].get_offsets()
+    np.testing.assert_allclose(offsets, np.stack([predicted, y - predicted], 1))
+    means = axes.lines[1].get_xydata()  # of two parts of five
+    np.testing.assert_allclose(means, [[4, -2], [14, -7]])
+    assert f"root mean square {np.sqrt(np.mean((y - predicted) ** 2)):.4g}" in axes.get_title()
+    assert axes.get_xlabel() == "Predicted price"
+
+
+# ------------------------------------------------------------------ ranks and probabilities
+
+
+def test_a_curve_for_every_class_with_its_area():
+    (axes,) = plots.roc_curves(OUTPUTS, Y, NAMES).axes
+    assert len(axes.lines) == 4  # and chance
+    p = np.exp(OUTPUTS) / np.exp(OUTPUTS).sum(axis=1, keepdims=True)
+    names = axes.get_legend_handles_labels()[1]
+    for j, line in enumerate(axes.lines[:3]):
+        true = np.equal(Y, j)
+        pairs = p[true, j][:, None] - p[~true, j][None]
+        area = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+        np.testing.assert_allclose(np.trapezoid(*line.get_xydata().T[::-1]), area, rtol=1e-5)
+        assert names[j] == f"{NAMES[j]}, area {area:.3f}"
+
+
+@pytest.mark.parametrize("o", [OUTPUTS[:, 0], np.stack([0 * Y, OUTPUTS[:, 0]], axis=1)])
+def test_two_classes_have_one_curve(o):
+    true = (Y == 0).astype(int)
+    (axes,) = plots.roc_curves(o, true, ("no", "yes")).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert len(labels) == 2 and labels[0].startswith("yes, area")
+    curve = plots.calibration_curve(o, true, bins=2).axes[0].lines[1].get_xydata()
+    p = 1 / (1 + np.exp(-OUTPUTS[:, 0]))
+    expected = [[p[side].mean(), true[side].mean()] for side in (p <= 0.5, p > 0.5)]
+    np.testing.assert_allclose(curve, expected, rtol=1e-5)
+
+
+def test_bars_count_the_examples_of_every_probability():
+    above, below = plots.calibration_curve(OUTPUTS, Y, bins=5).axes
+    assert sum(bar.get_height() for bar in below.patches) == len(Y)
+    assert below.get_xlabel() == "Predicted probability" and "of 7 examples" in above.get_title()
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen", "title"),
+    [
+        ([2.0, 1.0, 3.0], 0.1, "Chosen: l2 = 0.1"),
+        ([[2.0, 3.0], [1.0, 2.0], [3.0, 1.0]], [0.1, 0.01], "Chosen for every label"),
+    ],
+)
+def test_the_choice_is_marked_on_the_curve_of_penalties(scores, chosen, title):
+    (axes,) = plots.penalty_curve(L2S, scores, chosen).axes
+    marks = [line.get_xydata()[0] for line in axes.lines if len(line.get_xydata()) == 1]
+    np.testing.assert_allclose(marks, [[l2, 1.0] for l2 in np.ravel(chosen)], rtol=1e-6)
+    assert axes.get_title() == title
