@@ -1,7 +1,9 @@
 """The linear probe: the penalty chosen on held-out rows, for many labels at once."""
 
+import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,10 +14,11 @@ from jaxlinear.convex.held_out import chosen, error_of, scores_of
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.endings import unless_blind
 from jaxlinear.model import losses
-from jaxlinear.model.declaration import target_of
+from jaxlinear.model.declaration import is_separable, target_of
 from jaxlinear.rows.absent import ones_or
 
 _INVERSE_PENALTIES = np.logspace(-6, 5, 45)
+_KINDS = ("labels", "probabilities", "signs")  # of targets that are classes
 
 
 def linear_probe(
@@ -28,6 +31,7 @@ def linear_probe(
     error: Callable | None = None,
     outputs: int | None = None,
     weight=None,
+    class_weight: str | None = None,
     intercept: bool = True,
     tol=None,
     max_steps: int = MOST_STEPS,
@@ -35,14 +39,17 @@ def linear_probe(
     """Choose l2 by the error on the held-out rows of a fit of the others, and fit all rows with it.
 
     Args:
-      x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``; x are the features of a
-        frozen network, say.
+      x, y, outputs, intercept, tol, max_steps: as in ``glm``; x are the features of a frozen
+        network, say. A y of NaN is no label: where it is known before tracing, it has weight 0.
       held_out: the rows that choose: a mask (n,) of bool or of 0 and 1, or integers, the numbers
         of the rows. What has n entries of 0 and 1 is a mask.
       l2s: the candidates (m,). None is the usual 45 values of C, from 1e-6 to 1e5 by equal
         factors: l2 = 1 / (C Σ w) over the rows that are fitted.
       loss: softmax regression, or any loss that ``glm`` takes. Where it is ``separable``, as
         ``losses.logistic`` is, each of the k outputs has its own l2: a probe for every concept.
+      weight: (n,), or, for k outputs with a loss that is separable, one for each, (n, k).
+      class_weight: "balanced" gives every class, of every output, the same weight among the rows
+        that are fitted. The scores do not count it.
       error: ``error(o, y)`` of one example, less is better: ``losses.zero_one`` for classes and
         labels, else ``loss``. Of equal errors the strongest penalty wins.
 
@@ -52,9 +59,9 @@ def linear_probe(
       or did not reach it. Where no score is a number the strongest penalty is taken, with the
       status of its fit of the fitted rows as ``fit.report.status``.
 
-    scikit-learn's ``LogisticRegression(C)`` in a loop (Kornblith et al., "Do better ImageNet
-    models transfer better?", 2019, A.3; Radford et al., 2021, A.3). Raises ValueError for rows
-    that are all or none, and for what ``glm`` refuses.
+    scikit-learn's ``LogisticRegression(C, class_weight=…)`` in a loop (Kornblith et al., "Do better
+    ImageNet models transfer better?", 2019, A.3; Radford et al., 2021, A.3). Raises ValueError for
+    rows that are all or none, and for what ``glm`` refuses.
 
     >>> x = jax.random.normal(jax.random.key(0), (100, 5))
     >>> y = (x[:, 0] > 0).astype(int)
@@ -62,11 +69,88 @@ def linear_probe(
     >>> print(probe.scores.shape, probe.l2.shape)
     (3,) ()
     """
+    if class_weight not in (None, "balanced") or (class_weight and target_of(loss) not in _KINDS):
+        raise ValueError(
+            f"class_weight is {class_weight!r} and the loss {getattr(loss, '__name__', loss)}; "
+            'expected "balanced" and a loss of classes, or None.'
+        )
+    options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+    error = error_of(loss) if error is None else error
+    choose = functools.partial(_choose, loss, error, bool(class_weight), options)
+    y, labelled = _labelled(y, loss)
+    if not (is_separable(loss) and y.ndim == 2):
+        return choose(x, y, held_out, l2s, _where_labelled(labelled, weight, y.shape[:1]))
+    if class_weight is None and labelled is None and np.ndim(weight) != 2:
+        return choose(x, y, held_out, l2s, weight)
+    (x, y, _), _, _ = checks.examples(x, y, None, target_of(loss), outputs=outputs, look=False)
+    weight = checks.weights(weight, len(y), jnp.result_type(float), y.shape[1:])
+    _require_weights(weight)
+    weight = _where_labelled(labelled, weight, y.shape)
+    held_out = checks.rows_as_mask(held_out, len(y))
+    l2s = None if l2s is None else checks.numbers(l2s, "l2s", jnp.result_type(float))
+    static = (loss, error, bool(class_weight), bool(intercept), max_steps)
+    return _choose_each(static, x, y, held_out, l2s, weight, tol)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _choose_each(static, x, y, held_out, l2s, weight, tol) -> CrossValidation:
+    """The probes of outputs that have weights of their own, and share x."""
+    loss, error, balanced, intercept, max_steps = static
+    options = {"outputs": None, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+
+    def one(y, weight):
+        return _choose(loss, error, balanced, options, x, y, held_out, l2s, weight)
+
+    found = jax.vmap(one, in_axes=(1, 1))(y, weight)
+    return found._replace(scores=found.scores.T)
+
+
+def _labelled(y, loss: Callable):
+    """y with a valid target in the place of NaN, and where it was none; None where all are."""
+    y = checks.numeric(y, "y")
+    if checks.is_traced(y) or not jnp.issubdtype(y.dtype, jnp.floating):
+        return y, None
+    y = np.asarray(y)
+    labelled = ~np.isnan(y)
+    if labelled.all() or (y.ndim == 2 and not is_separable(loss)):
+        return y, None
+    y = np.where(labelled, y, 1)  # of every kind of target, but of labels from 0 to 0
+    return y, labelled
+
+
+def _require_weights(weight) -> None:
+    """Refuse negative weights, while they are known: under ``vmap`` they would be a status."""
+    if weight is None or checks.is_traced(weight):
+        return
+    weight = np.asarray(weight)
+    wrong = np.argwhere(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        place = tuple(wrong[0].tolist())
+        raise ValueError(
+            f"weight[{', '.join(map(str, place))}] is {weight[place]}; expected finite weights ≥ 0."
+        )
+
+
+def _where_labelled(labelled, weight, shape: tuple[int, ...]):
+    """The weights, in the given shape unless there are none, 0 where there is no label."""
+    if labelled is None and weight is None and len(shape) == 1:
+        return None
+    weight = jnp.ones(shape) if weight is None else jnp.asarray(weight)
+    weight = jnp.broadcast_to(
+        weight.reshape(*weight.shape, *[1] * (len(shape) - weight.ndim)), shape
+    )
+    return weight if labelled is None else jnp.where(labelled, weight, 0)
+
+
+def _choose(loss, error, balanced: bool, options, x, y, held_out, l2s, weight) -> CrossValidation:
+    """The probe of outputs that share their weights."""
     (x, y, weight), shape, _ = checks.examples(
-        x, y, weight, target_of(loss), outputs=outputs, look=False
+        x, y, weight, target_of(loss), outputs=options["outputs"], look=False
     )
     n = len(x)
-    outputs = shape[0] if shape else None  # also where all of a class are held out
+    options = options | {
+        "outputs": shape[0] if shape else None
+    }  # also where all of a class are out
     held_out = checks.rows_as_mask(held_out, n)
     total = ones_or(weight, n, jnp.result_type(float))
     held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)
@@ -74,11 +158,25 @@ def linear_probe(
         raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
         l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
-    options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+    if balanced:
+        weight, fitted = (_balanced(loss, y, rows, shape) for rows in (total, fitted))
     path = glm_path(loss, x, y, l2s, weight=fitted, **options)
     l2s = jnp.asarray(checks.numbers(l2s, "l2s", path.report.objective.dtype))
-    error = error_of(loss) if error is None else error
     scores, ends = scores_of(error, path.report.status.ndim == 2, path, x, y, held)
     (l2, start, why), blind = chosen(scores, l2s, (l2s, path.params, ends))
     fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
     return CrossValidation(unless_blind(fit, blind, why), l2, scores)
+
+
+def _balanced(loss: Callable, y, weight, shape: tuple[int, ...]):
+    """Weights whose sum is the same for every class that occurs, and in all as it was."""
+    if target_of(loss) == "labels":
+        if y.ndim == 2:
+            raise ValueError(f"y has shape {y.shape}; expected labels (n,) with class_weight.")
+        label, classes = y, shape[0]
+    else:
+        label, classes = (y > (0 if target_of(loss) == "signs" else 0.5)).astype(int), 2
+    hot = jax.nn.one_hot(label, classes, dtype=weight.dtype)
+    sums = jnp.sum(hot * weight[:, None], axis=0)
+    share = jnp.sum(weight) / jnp.sum(sums > 0)
+    return weight * (share / jnp.where(sums > 0, sums, 1))[label]

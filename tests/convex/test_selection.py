@@ -129,6 +129,66 @@ def test_every_concept_has_its_own_penalty(x64):
     assert len(set(np.array(probe.l2))) > 1
 
 
+def balanced(y, weight):
+    share = [weight[y == label].sum() for label in (0, 1)]
+    return weight * weight.sum() / 2 / np.array(share)[y.astype(int)]
+
+
+@pytest.mark.parametrize("case", ["weights", "balanced", "unlabelled"])
+def test_every_concept_has_its_own_weights_and_labels(case, x64):
+    """As if each were alone, with its rows alone."""
+    rng = np.random.default_rng(0)
+    x, y, _ = problem("logistic-3", n=120)
+    held, l2s = np.arange(120) % 4 == 0, np.array([1e-3, 1e-1])
+    weight = rng.integers(0, 3, (120, 3)).astype(float) if case == "weights" else np.ones((120, 3))
+    options = {"class_weight": "balanced"} if case == "balanced" else {}
+    labelled = rng.random((120, 3)) < (0.7 if case == "unlabelled" else 2)
+    weight = weight * labelled
+    probe = jl.linear_probe(
+        x, np.where(labelled, y, np.nan), held, l2s, loss=logistic, error=logistic, **options,
+        weight=weight if case == "weights" else None,
+    )  # fmt: skip
+    assert probe.scores.shape == (2, 3) and probe.fit.params.w.shape == (3, x.shape[1])
+    assert set(status(probe.fit)) == {Status.CONVERGED}
+    for concept in range(3):
+        label, own = y[:, concept], weight[:, concept]
+        fitted, rows = own * ~held, own * held
+        of_fit, of_all = fitted, own
+        if case == "balanced":
+            of_fit, of_all = balanced(label, fitted), balanced(label, own)
+        for place, l2 in enumerate(l2s):
+            o = jl.predict(jl.glm(logistic, x, label, l2, weight=of_fit).params, x)
+            score = np.average(np.logaddexp(0, o) - label * np.asarray(o), weights=rows)
+            np.testing.assert_allclose(probe.scores[place, concept], score, rtol=1e-6)
+        best = l2s[np.argmin(probe.scores[:, concept])]
+        assert probe.l2[concept] == best
+        fit = jl.glm(logistic, x, label, best, weight=of_all)
+        np.testing.assert_allclose(probe.fit.params.w[concept], fit.params.w, atol=1e-6)
+
+
+@pytest.mark.full
+def test_classes_count_alike_in_softmax_regression(x64):
+    x, y, _ = problem("softmax", n=120)
+    held, l2s = np.arange(120) % 4 == 0, np.array([0.1])
+    probe = jl.linear_probe(x, y, held, l2s, class_weight="balanced")
+    weight = (120 / 3 / np.bincount(y))[y]
+    fit = jl.glm(softmax, x, y, 0.1, weight=weight)
+    np.testing.assert_allclose(probe.fit.params.w, fit.params.w, atol=1e-6)
+
+
+def test_weights_of_classes_that_make_no_sense_are_refused():
+    x, y, _ = problem("logistic-3")
+    rows = np.arange(len(x)) % 2
+    for options, message in (
+        ({"class_weight": "even"}, "class_weight is 'even' and the loss logistic; expected"),
+        ({"class_weight": "balanced", "loss": jl.losses.poisson}, "the loss poisson; expected"),
+        ({"weight": -np.ones(y.shape)}, r"weight\[0, 0\] is -1.0; expected finite weights"),
+        ({"weight": np.ones((3, 3))}, r"weight has shape \(3, 3\); expected"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jl.linear_probe(x, y, rows, [1.0], **{"loss": logistic} | options)
+
+
 @pytest.mark.full
 def test_a_probe_has_45_values_of_c_and_takes_weights():
     x, y, weight = problem("logistic", n=60)
