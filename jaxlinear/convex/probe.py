@@ -78,14 +78,13 @@ def linear_probe(
     error = error_of(loss) if error is None else error
     choose = functools.partial(_choose, loss, error, bool(class_weight), options)
     y, labelled = _labelled(y, loss)
-    if not (is_separable(loss) and y.ndim == 2):
-        return choose(x, y, held_out, l2s, _where_labelled(labelled, weight, y.shape[:1]))
-    if class_weight is None and labelled is None and np.ndim(weight) != 2:
+    separate = is_separable(loss) and y.ndim == 2
+    if labelled is None and not (separate and (class_weight or np.ndim(weight) == 2)):
+        return choose(x, y, held_out, l2s, weight)
+    weight = _where_labelled(labelled, weight, y.shape)
+    if not separate:
         return choose(x, y, held_out, l2s, weight)
     (x, y, _), _, _ = checks.examples(x, y, None, target_of(loss), outputs=outputs, look=False)
-    weight = checks.weights(weight, len(y), jnp.result_type(float), y.shape[1:])
-    _require_weights(weight)
-    weight = _where_labelled(labelled, weight, y.shape)
     held_out = checks.rows_as_mask(held_out, len(y))
     l2s = None if l2s is None else checks.numbers(l2s, "l2s", jnp.result_type(float))
     static = (loss, error, bool(class_weight), bool(intercept), max_steps)
@@ -114,31 +113,25 @@ def _labelled(y, loss: Callable):
     labelled = ~np.isnan(y)
     if labelled.all() or (y.ndim == 2 and not is_separable(loss)):
         return y, None
-    y = np.where(labelled, y, 1)  # of every kind of target, but of labels from 0 to 0
-    return y, labelled
-
-
-def _require_weights(weight) -> None:
-    """Refuse negative weights, while they are known: under ``vmap`` they would be a status."""
-    if weight is None or checks.is_traced(weight):
-        return
-    weight = np.asarray(weight)
-    wrong = np.argwhere(~(np.isfinite(weight) & (weight >= 0)))
-    if len(wrong):
-        place = tuple(wrong[0].tolist())
-        raise ValueError(
-            f"weight[{', '.join(map(str, place))}] is {weight[place]}; expected finite weights ≥ 0."
-        )
+    y = np.where(labelled, y, 1)  # a valid target of every kind
+    whole = target_of(loss) == "labels" and (y == np.floor(y)).all()  # floats by NaN alone
+    return y.astype(np.int32) if whole else y, labelled
 
 
 def _where_labelled(labelled, weight, shape: tuple[int, ...]):
-    """The weights, in the given shape unless there are none, 0 where there is no label."""
-    if labelled is None and weight is None and len(shape) == 1:
-        return None
-    weight = jnp.ones(shape) if weight is None else jnp.asarray(weight)
-    weight = jnp.broadcast_to(
-        weight.reshape(*weight.shape, *[1] * (len(shape) - weight.ndim)), shape
-    )
+    """A weight for every target, of the given shape: 0 where there is no label."""
+    n, *outputs = shape
+    weight = checks.weights(weight, n, jnp.result_type(float), tuple(outputs))
+    if weight is None:
+        weight = jnp.ones(n)
+    elif not checks.is_traced(weight):  # under vmap a negative weight would be a status
+        host = np.asarray(weight)
+        wrong = np.argwhere(~(np.isfinite(host) & (host >= 0)))
+        if len(wrong):
+            place = tuple(wrong[0].tolist())
+            where = ", ".join(map(str, place))
+            raise ValueError(f"weight[{where}] is {host[place]}; expected finite weights ≥ 0.")
+    weight = weight if weight.shape == shape else jnp.broadcast_to(weight[:, None], shape)
     return weight if labelled is None else jnp.where(labelled, weight, 0)
 
 
@@ -148,9 +141,8 @@ def _choose(loss, error, balanced: bool, options, x, y, held_out, l2s, weight) -
         x, y, weight, target_of(loss), outputs=options["outputs"], look=False
     )
     n = len(x)
-    options = options | {
-        "outputs": shape[0] if shape else None
-    }  # also where all of a class are out
+    outputs = shape[0] if shape else None  # also where all of a class are held out
+    options = options | {"outputs": outputs}
     held_out = checks.rows_as_mask(held_out, n)
     total = ones_or(weight, n, jnp.result_type(float))
     held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)

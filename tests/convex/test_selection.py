@@ -167,6 +167,20 @@ def test_every_concept_has_its_own_weights_and_labels(case, x64):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("loss", [softmax, logistic])
+def test_rows_without_a_label_are_absent(loss, x64):
+    x, y, _ = problem("softmax" if loss is softmax else "logistic", n=120)
+    held, l2s, known = np.arange(120) % 4 == 0, np.array([0.1]), np.arange(120) % 7 != 0
+    some = np.where(known, y, np.nan)
+    outputs = 3 if loss is softmax else None
+    probe = jl.linear_probe(x, some, held, l2s, loss=loss, outputs=outputs)
+    fit = jl.glm(loss, x[known], y[known], 0.1, outputs=outputs)
+    np.testing.assert_allclose(probe.fit.params.w, fit.params.w, atol=1e-6)
+    with pytest.raises(ValueError, match=r"weight has shape \(120, 1\); expected \(120,\)"):
+        jl.linear_probe(x, y, held, l2s, loss=loss, outputs=outputs, weight=np.ones((120, 1)))
+
+
+@pytest.mark.full
 def test_classes_count_alike_in_softmax_regression(x64):
     x, y, _ = problem("softmax", n=120)
     held, l2s = np.arange(120) % 4 == 0, np.array([0.1])
@@ -184,6 +198,7 @@ def test_weights_of_classes_that_make_no_sense_are_refused():
         ({"class_weight": "balanced", "loss": jl.losses.poisson}, "the loss poisson; expected"),
         ({"weight": -np.ones(y.shape)}, r"weight\[0, 0\] is -1.0; expected finite weights"),
         ({"weight": np.ones((3, 3))}, r"weight has shape \(3, 3\); expected"),
+        ({"weight": np.ones((3, 3)), "class_weight": "balanced"}, r"weight has shape \(3, 3\)"),
     ):
         with pytest.raises(ValueError, match=message):
             jl.linear_probe(x, y, rows, [1.0], **{"loss": logistic} | options)
