@@ -39,7 +39,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         "--dataset",
         default="sample",
         help="sample (7,000 images of Fashion-MNIST, embedded), fashion_mnist (all 70,000), or "
-        "a file: .npz with x and y, .npy with --target, .csv with a header",
+        "a file: .npz with x and y, .npy with --target, .csv, .tsv or .csv.gz with a header",
     )
     option("--directory", help="where Fashion-MNIST lies, or is prepared")
     option("--target", help="the column of a .csv file, or the .npy file, to predict")
@@ -72,7 +72,15 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
+    _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
     _add_sgd(sub.add_argument_group("options of --solver sgd, which they ask for"))
+
+
+def _add_text(group) -> None:
+    option = group.add_argument
+    option("--sep", dest="separator", help="what separates the columns, such as ';'")
+    option("--decimal", help="the decimal mark, '.' or ','")
+    option("--encoding", help="such as latin-1; UTF-8 and UTF-16 are found")
 
 
 def _add_sgd(group) -> None:
@@ -98,6 +106,7 @@ def _add_predict(sub: argparse.ArgumentParser) -> None:
     option("data", help="sample, fashion_mnist, or a file, as in train")
     option("--directory", help="where Fashion-MNIST lies")
     option("--out", help="write the table to this file instead")
+    _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
 
 
 def _add_data(sub: argparse.ArgumentParser) -> None:

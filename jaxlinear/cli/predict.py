@@ -21,7 +21,8 @@ def run(options) -> None:
     if options.data in NAMED:
         x = fashion_mnist(options.data, options.directory).test.x
     else:
-        x = load_features(options.data, model.features)
+        written = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
+        x = load_features(options.data, model.features, **written)
     header, rows = _rows(model, outputs_of(model.params, x))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])

@@ -41,7 +41,8 @@ def gather(options) -> Task:
         return _named(options)
     # Once standardised, float32 holds columns that it could not hold as they are in the file.
     dtype = np.float32 if options.no_standardize else np.float64
-    table = load(options.dataset, options.target, dtype=dtype)
+    written = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
+    table = load(options.dataset, options.target, dtype=dtype, **written)
     loss = options.loss or _default_loss(table)
     _require_solver_of(loss, options.solver)
     if is_classifier(loss):

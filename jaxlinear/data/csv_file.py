@@ -1,12 +1,10 @@
-"""Read a .csv file with a header into a matrix of features and a target, or say what is amiss.
+"""The cells of a text file as a matrix of features and a target, or what is amiss with them.
 
-Every cell is read as text first, so that a class called NA and the labels 01 and 1 are not lost
-before it is known what a column is for: features must be numbers, a target may be words.
+Features must be numbers, a target may be words.
 
-Importing this module imports pyarrow: do so only when a .csv file must be read.
+Importing this module imports pyarrow: do so only when a file must be read.
 """
 
-import csv
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
+from jaxlinear.data import delimited
+from jaxlinear.data.delimited import Dialect, in_row
 from jaxlinear.data.single_precision import double, single
 
 # What programs write for a missing number; in a column of words these are ordinary words.
@@ -37,18 +36,18 @@ class Columns(NamedTuple):
     y: np.ndarray
 
 
-def read(path: Path, target: str | None, dtype=np.float32) -> Columns:
+def read(path: Path, target: str | None, dtype: np.dtype, dialect: Dialect) -> Columns:
     """Read ``path``; ``target`` is the column of y, every other column is a feature.
 
     Raises ValueError that names the file, the column and, where it can, the row.
     """
-    table = _parse(path)
+    table = delimited.read(path, dialect)
     header = table.schema.names
     if target not in header or len(header) < 2:
         raise ValueError(
             f"{path}: got target {target!r} and the columns {header}; expected the name of one "
-            "column as target, other columns as features, and names in the first row, separated "
-            f"by commas{_separator(header)}."
+            "column as target, other columns as features, and names in the first row, with a "
+            "separator that can be told (or --sep, in Python separator=)."
         )
     _require_names(header, path)
     features = tuple(name for name in header if name != target)
@@ -57,57 +56,18 @@ def read(path: Path, target: str | None, dtype=np.float32) -> Columns:
     return Columns(_matrix(table, features, path, dtype), features, y)
 
 
-def read_features(path: Path, features: tuple[str, ...]) -> np.ndarray:
+def read_features(path: Path, features: tuple[str, ...], dialect: Dialect) -> np.ndarray:
     """Read the columns ``features`` of ``path`` as float64 (n, d). Raises ValueError."""
-    table = _parse(path)
+    table = delimited.read(path, dialect)
     header = table.schema.names
     missing = [name for name in features if name not in header]
     if missing or not features:
         raise ValueError(
             f"{path}: got the columns {header}, expected the features of the model, "
-            f"{list(features)}; {f'{missing} are missing' if missing else 'it has no names'}"
-            f"{_separator(header)}."
+            f"{list(features)}; {f'{missing} are missing' if missing else 'it has no names'}."
         )
     _require_names(header, path)
     return _matrix(table, features, path, np.float64)
-
-
-def _parse(path: Path) -> pa.Table:
-    """All cells as text without the spaces around it, under the names of the first row."""
-    try:
-        header = _header(path)
-        names = [str(index) for index in range(len(header))]  # the file may repeat a name
-        table = pa.csv.read_csv(
-            path,
-            read_options=pa.csv.ReadOptions(use_threads=False, column_names=names),  # tell the row
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{path} is not a table ({error}); expected text encoded as UTF-8, a header, and rows "
-            "with as many values as the header has names."
-        ) from error
-    table = table.slice(1)
-    if table.num_rows == 0:
-        raise ValueError(f"{path} has a header but no rows, expected one example per row.")
-    columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
-    for name, column in zip(header, columns, strict=True):
-        row = pc.index(pc.match_substring(column, "\n"), True).as_py()
-        if row >= 0:
-            raise ValueError(
-                f"{path}: column {name!r} holds several lines {_in_row(row)}; expected one value: "
-                "is a quote not closed?"
-            )
-    return pa.table(columns, names=header)
-
-
-def _header(path: Path) -> list[str]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        header = next((row for row in csv.reader(file) if row), [])
-    if any("\0" in name for name in header):
-        raise csv.Error("it holds zero bytes, as UTF-16 does")
-    return [name.strip() for name in header]
 
 
 def _require_names(header: list[str], path: Path) -> None:
@@ -123,12 +83,6 @@ def _require_names(header: list[str], path: Path) -> None:
             f"{path}: got {numbers[:5]} among the names {header[:20]}; expected names in the first "
             "row: numbers look like an example, which would be lost; write a line of names above."
         )
-
-
-def _separator(header: list[str]) -> str:
-    """The end of a message: the separator that the file seems to use instead of commas."""
-    found = [separator for separator in ";\t|" if any(separator in name for name in header)]
-    return f" (here it seems to be {found[0]!r}), with a point in 1.5" if found else ""
 
 
 def _count(numbers: list[str]) -> bool:
@@ -174,7 +128,7 @@ def _numbers(column: pa.ChunkedArray, where: str, dtype) -> np.ndarray:
         if text[row].lower() in _MISSING:
             raise _missing(text, _MISSING, where)
         raise ValueError(
-            f"{where} is {text[row]!r} {_in_row(row)}, expected numbers{_written(text[row])}; "
+            f"{where} is {text[row]!r} {in_row(row)}, expected numbers{_written(text[row])}; "
             "leave the column out, or write each category as a column of 0 and 1."
         )
     values = double(_finite(values.astype(np.float64), where), lambda: _distinct(column), where)
@@ -199,7 +153,7 @@ def _target(column: pa.ChunkedArray, where: str) -> np.ndarray:
     fractions = any(not _WHOLE.fullmatch(word) for word in numbers)
     if fractions or len(numbers) > len(others) or all(map(_WRITTEN_FOR_PEOPLE.fullmatch, others)):
         raise ValueError(
-            f"{where} is {others[0]!r} {_in_row(pc.index(column, others[0]).as_py())}, expected "
+            f"{where} is {others[0]!r} {in_row(pc.index(column, others[0]).as_py())}, expected "
             f"numbers{_written(others[0])}, or words for classes."
         )
     return np.array(column.to_pylist(), dtype=str)
@@ -240,7 +194,7 @@ def _written(text: str) -> str:
 def _require_no_dates(column: pa.ChunkedArray, where: str) -> None:
     if all(map(_DATE.fullmatch, pc.unique(column).to_pylist())):
         raise ValueError(
-            f"{where} holds dates, such as {column[0].as_py()!r} {_in_row(0)}, expected numbers; "
+            f"{where} holds dates, such as {column[0].as_py()!r} {in_row(0)}, expected numbers; "
             "write the days since one of them, or leave the column out."
         )
 
@@ -249,7 +203,7 @@ def _missing(text: list[str], words: set[str], where: str) -> ValueError:
     rows = [row for row, value in enumerate(text) if value.lower() in words]
     written = f" (written {text[rows[0]]!r})" if text[rows[0]] else ""
     return ValueError(
-        f"{where} is missing {_in_row(rows[0])}{written}, and in {len(rows)} of {len(text)} rows; "
+        f"{where} is missing {in_row(rows[0])}{written}, and in {len(rows)} of {len(text)} rows; "
         "expected a value in each: fill them in, or drop the rows or the column."
     )
 
@@ -258,12 +212,7 @@ def _finite(column: np.ndarray, where: str) -> np.ndarray:
     if not np.isfinite(column).all():
         row = int(np.argmin(np.isfinite(column)))
         raise ValueError(
-            f"{where} is {column[row]} {_in_row(row)}, expected finite float32 numbers; scale the "
+            f"{where} is {column[row]} {in_row(row)}, expected finite float32 numbers; scale the "
             "column or drop the row."
         )
     return column
-
-
-def _in_row(row: int) -> str:
-    """Rows as pyarrow and spreadsheets count them."""
-    return f"in row {row + 2} (the header is row 1)"

@@ -1,4 +1,4 @@
-"""A user's own data: .npz, a pair of .npy files, or .csv with a header.
+"""A user's own data: .npz, a pair of .npy files, or a text file with a header.
 
 Everything is checked here, where the file, the column and the row can still be named. Arrays
 stay NumPy arrays: JAX would silently cut 64-bit labels to 32 bits.
@@ -30,13 +30,22 @@ class Table(NamedTuple):
     features: tuple[str, ...]
 
 
-def load(path: str | os.PathLike, target: str | None = None, *, dtype=np.float32) -> Table:
+def load(
+    path: str | os.PathLike,
+    target: str | None = None,
+    *,
+    dtype=np.float32,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+) -> Table:
     """Load examples from ``path``, whose suffix tells the format.
 
     - ``.npz``: arrays x (n, d) and y (n,) or (n, k); also weight (n,), x_test, y_test.
     - ``.npy``: x alone; ``target`` is the path of the .npy file that holds y.
-    - ``.csv``: a header, then one example per row; ``target`` is the column of y, every other
-      column is a feature.
+    - ``.csv``, ``.tsv``, ``.txt``, and these with ``.gz``: a header, then an example per row;
+      ``target`` is the column of y, every other a feature. Unless given, ``separator`` (, ; | or
+      a tab) and ``decimal`` are found, and the ``encoding`` is UTF-8, or UTF-16 by its mark.
 
     uint8 and floating x keep their dtype, other numbers become ``dtype``, as do the features of a
     .csv file: ``numpy.float64`` keeps what float32 cannot tell apart, such as seconds since 1970,
@@ -54,11 +63,21 @@ def load(path: str | os.PathLike, target: str | None = None, *, dtype=np.float32
     """
     dtype = _floating(dtype)
     path = Path(path)
-    readers = {".npz": _load_npz, ".npy": _load_npy, ".csv": _load_csv}
+    readers = {".npz": _load_npz, ".npy": _load_npy}
+    if _is_text(path):
+        return _load_text(path, target, dtype, (separator, decimal, encoding))
     if path.suffix not in readers:
-        raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {list(readers)}.")
+        expected = [*readers, *_TEXT, ".csv.gz"]
+        raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {expected}.")
     _require_file(path)
     return readers[path.suffix](path, target, dtype)
+
+
+_TEXT = (".csv", ".tsv", ".txt")
+
+
+def _is_text(path: Path) -> bool:
+    return path.name.removesuffix(".gz").endswith(_TEXT)
 
 
 def _floating(dtype) -> np.dtype:
@@ -112,10 +131,11 @@ def _load_npy(path: Path, target: str | None, dtype: np.dtype) -> Table:
     return Table(_batch(x, y, None, f"{path} and {target}: ", "", dtype), None, names, ())
 
 
-def _load_csv(path: Path, target: str | None, dtype: np.dtype) -> Table:
-    from jaxlinear.data import csv_file  # loads pyarrow
+def _load_text(path: Path, target: str | None, dtype: np.dtype, dialect: tuple) -> Table:
+    from jaxlinear.data import csv_file, delimited  # load pyarrow
 
-    columns = csv_file.read(path, target, dtype)
+    _require_file(path)
+    columns = csv_file.read(path, target, dtype, delimited.Dialect(*dialect))
     y, names = _encode(columns.y, f"{path}: column {target!r}")
     return Table(Batch(columns.x, y), None, names, columns.features)
 
@@ -251,19 +271,27 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         ) from error
 
 
-def load_features(path: str | os.PathLike, features: tuple[str, ...] = ()) -> np.ndarray:
-    """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or .csv.
+def load_features(
+    path: str | os.PathLike,
+    features: tuple[str, ...] = (),
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+) -> np.ndarray:
+    """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or a text file.
 
-    Of a .csv file the columns ``features`` are taken, in that order, whatever else it holds.
+    Of a text file the columns ``features`` are taken, in that order, whatever else it holds.
     Bytes and floating x keep their dtype; all else becomes float64, since a few rows do not tell
-    whether float32 would do. Raises as ``load`` does.
+    whether float32 would do. Arguments and errors are those of ``load``.
     """
     path = Path(path)
     _require_file(path)
-    if path.suffix == ".csv":
-        from jaxlinear.data import csv_file  # loads pyarrow
+    if _is_text(path):
+        from jaxlinear.data import csv_file, delimited  # load pyarrow
 
-        return csv_file.read_features(path, features)
+        dialect = delimited.Dialect(separator, decimal, encoding)
+        return csv_file.read_features(path, features, dialect)
     arrays = _read(path)
     if isinstance(arrays, dict):
         if "x" not in arrays:

@@ -1,5 +1,7 @@
 """A user's own data: what is read, and what every mistake is called."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -233,6 +235,48 @@ class TestCsv:
         assert table.batch.y.tolist() == [2, 4]
         assert table.features == features
 
+    @pytest.mark.parametrize(
+        ("name", "text", "options", "x"),
+        [
+            ("a.csv", "a;b;y\n1;2;2\n3;4;4\n", {}, [[1, 2], [3, 4]]),
+            ("a.tsv", "a\tb\ty\n1\t2\t2\n3\t4\t4\n", {}, [[1, 2], [3, 4]]),
+            ("a.txt", "a|b|y\n1|2|2\n3|4|4\n", {}, [[1, 2], [3, 4]]),
+            ("a.csv", "a;b;y\n1,5;2;2\n-3,25;4;4\n", {}, [[1.5, 2], [-3.25, 4]]),
+            ("a.csv", "a;b;y\n1.234,5;2.000;2\n7,5e2;4;4\n", {}, [[1234.5, 2000], [750, 4]]),
+            ("a.csv", "a;b;y\n1.5;2.0;2\n3.5;4;4\n", {}, [[1.5, 2], [3.5, 4]]),
+            ("a.csv", "price, EUR;y\n1,5;2\n2,5;4\n", {}, [[1.5], [2.5]]),
+            ("a.csv", 'a,y\n"1;2",2\n"3;4",4\n', {"separator": ";"}, None),
+            ("a.csv", "a~y\n1~2\n3~4\n", {"separator": "~"}, [[1], [3]]),
+            ("a.csv", "a\ty\n1,5\t2\n3,0\t4\n", {"decimal": ","}, [[1.5], [3]]),
+            ("a.csv", "a;y\n1,5;2\n3,5;4\n", {"decimal": "."}, None),
+            ("a.csv", "a,y\n1,2\n3,4\n".encode("utf-16"), {}, [[1], [3]]),
+            ("a.csv", "ä,y\n1,2\n3,4\n".encode("latin-1"), {"encoding": "latin-1"}, [[1], [3]]),
+            ("a.csv.gz", gzip.compress(b"a,y\n1,2\n3,4\n"), {}, [[1], [3]]),
+            ("a.tsv.gz", gzip.compress(b"a\ty\n1\t2\n3\t4\n"), {}, [[1], [3]]),
+            ("a.csv.gz", b"a,y\n1,2\n3,4\n", {}, None),
+            ("a.csv.gz", gzip.compress(b"a,y\n1,2\n3,4\n")[:-9], {}, None),
+            ("a.csv", "a,y\n1,2\n", {"separator": ", "}, None),
+            ("a.csv", "a,y\n1,2\n", {"decimal": ",", "separator": ","}, None),
+            ("a.csv", "a,y\n1,2\n", {"encoding": "utf-9"}, None),
+        ],
+    )
+    def test_however_it_is_written(self, tmp_path, name, text, options, x):
+        """Read right, also to predict with, or refused in a line."""
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        if x is None:
+            with pytest.raises(ValueError, match="expected"):
+                load(path, target="y", **options)
+            return
+        table = load(path, target="y", **options)
+        np.testing.assert_array_equal(table.batch.x, x)
+        assert table.batch.y.tolist() == [2, 4]
+        np.testing.assert_array_equal(load_features(path, table.features, **options), x)
+
+    def test_words_with_commas_and_points_stay(self, tmp_path):
+        path = csv(tmp_path, "a;y\n1,5;a,b\n2,5;c.d\n3,5;a,b\n4,5;c.d\n")
+        assert load(path, target="y").names == ("a,b", "c.d")
+
     def test_seconds_since_1970_in_double_precision(self, tmp_path):
         path = csv(tmp_path, "a,y\n1700000000,2\n1700000001,4\n")
         table = load(path, target="y", dtype=np.float64)
@@ -252,7 +296,6 @@ class TestCsv:
             ("a,y\n1,2,3\n", "Row #2: Expected 2 columns, got 3"),
             (b"\xff,y\n1,2\n", "not a table"),
             (b"a,y\n\xff,2\n", "not a table .*encoded as UTF-8"),
-            ("a;y\n1;2\n", r"target 'y' and the columns \['a;y'\].*separated by commas"),
             ("1,2\n3,4\n", r"target 'y' and the columns \['1', '2'\].*names in the first row"),
             ("y\n1\n", "other columns as features"),
             ("a,a,y\n1,2,3\n", "no name twice"),
@@ -277,9 +320,7 @@ class TestCsv:
             ("index,a,y\n0,2,3\n1,4,5\n", "column 1 of 3, 'index', counts the rows"),
             ("a,a ,y\n1,2,3\n", "no name twice"),
             ("a,y\n1,2,\n", "Row #2: Expected 2 columns, got 3"),
-            ("a\ty\n1\t2\n", r"separated by commas \(here it seems to be '.t'"),
             ("a,y\n1,ä\n".encode("latin-1"), "not a table .*encoded as UTF-8"),
-            ("a,y\n1,b\n".encode("utf-16"), "not a table .*encoded as UTF-8"),
             ("a,y\n1,b\n".encode("utf-16-le"), "not a table .*encoded as UTF-8"),
             ('a,y\n1,"b\n2,c\n3,d\n', "column 'y' holds several lines in row 2"),
             ('a,y,b\n1,2,"b\n2,3,c\n', "column 'b' holds several lines in row 2"),
