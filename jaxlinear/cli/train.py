@@ -58,7 +58,9 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
         _, l2, l2s, curve = solution.choice
         figures["penalty.png"] = plots.penalty_curve(l2s, curve, l2)
     if fit.history is not None:
-        figures["learning_curves.png"] = plots.learning_curves(fit.history, fit.validation)
+        figures["learning_curves.png"] = plots.learning_curves(
+            fit.history, fit.validation, "test" if task.validation is None else "validation"
+        )
     batch = task.train if task.test is None else task.test
     o = outputs_of(params, batch.x)
     if is_classifier(task.loss) and task.names:

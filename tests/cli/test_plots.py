@@ -108,6 +108,8 @@ def test_curves_start_at_epoch_1_and_leave_out_the_nan_tail():
         "validation loss",
     ]
     assert right.get_title() == "Validation accuracy: 10% after epoch 3"
+    _, other = plots.learning_curves(history, {"accuracy": history / 10}, held_out="test").axes
+    assert other.get_title() == "Test accuracy: 10% after epoch 3"
 
 
 def test_one_epoch_has_a_marker_and_one_tick():

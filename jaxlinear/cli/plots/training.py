@@ -9,24 +9,29 @@ from matplotlib.ticker import MaxNLocator
 from jaxlinear.cli.plots.drawing import BLUE, LABEL, ORANGE, describe, plain
 
 
-def learning_curves(history, validation: Mapping | None = None) -> Figure:
+def learning_curves(
+    history, validation: Mapping | None = None, held_out: str = "validation"
+) -> Figure:
     """Training objective and validation loss by epoch, and a panel for every other metric.
 
     ``history`` is (epochs,), ``validation`` maps names such as "loss" and "accuracy" to
-    (epochs,), as in ``Fit``. The NaN after an early stop are left out.
+    (epochs,), as in ``Fit``, and ``held_out`` is the name of the rows that these are of. The NaN
+    after an early stop are left out.
     """
     others = sorted(set(validation or ()) - {"loss"}, key=lambda name: (name != "accuracy", name))
     figure = Figure(figsize=(5.6 * (1 + len(others)), 4.4), layout="constrained")
     first, *panels = figure.subplots(1, 1 + len(others), squeeze=False)[0]
     _curve(first, history, "training objective", BLUE, "o")
     if validation and "loss" in validation:
-        _curve(first, validation["loss"], "validation loss", ORANGE, "s")
+        _curve(first, validation["loss"], f"{held_out} loss", ORANGE, "s")
     first.legend(fontsize=LABEL, frameon=False)
     describe(first, "Loss by epoch", "Epoch", "Loss")
     for axes, name in zip(panels, others, strict=True):
         values = _curve(axes, validation[name], name, ORANGE, "s")
         show = (lambda v, _=None: f"{100 * v:.4g}%") if name == "accuracy" else "{:.4g}".format
-        title = f"Validation {plain(name)}: {show(values[-1])} after epoch {len(values)}"
+        title = (
+            f"{held_out.capitalize()} {plain(name)}: {show(values[-1])} after epoch {len(values)}"
+        )
         describe(axes, title, "Epoch", plain(name).capitalize())
         if name == "accuracy":
             axes.yaxis.set_major_formatter(show)
