@@ -87,7 +87,8 @@ def _add_sgd(group) -> None:
     """Options that are absent unless given, so that another solver can refuse them."""
 
     def option(name, kind, help, otherwise=None):
-        default = solvers.SGD_DEFAULTS[name.replace("-", "_")] or otherwise
+        default = solvers.SGD_DEFAULTS[name.replace("-", "_")]
+        default = otherwise if default is None else default
         text = f"{help} (default: {default})"
         group.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxlinear.cli import model_file
 from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
-from jaxlinear.cli.task import NAMED, fashion_mnist
+from jaxlinear.cli.task import NAMED, dialect, fashion_mnist
 from jaxlinear.data.atomic import replacing
 from jaxlinear.data.files import load_features
 
@@ -21,8 +21,7 @@ def run(options) -> None:
     if options.data in NAMED:
         x = fashion_mnist(options.data, options.directory).test.x
     else:
-        written = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
-        x = load_features(options.data, model.features, **written)
+        x = load_features(options.data, model.features, **dialect(options))
     header, rows = _rows(model, outputs_of(model.params, x))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])

@@ -43,10 +43,15 @@ def make_report(task: Task, options, solution: Solution) -> dict:
 def table(report: dict) -> str:
     """A short table of a report."""
     classes = report["classes"]
-    examples = [f"{count:,} {_PURPOSES[name]}" for name, count in report["examples"].items()]
+    counts = report["examples"]
+    examples = [
+        f"{counts[name]:,} {purpose}"
+        for name, purpose in _PURPOSES.items()
+        if counts[name] or name != "validation"
+    ]
     rows = [
         ("data", report["dataset"]),
-        ("examples", ", ".join(text for text in examples if not text.startswith("0 to decide"))),
+        ("examples", ", ".join(examples)),
         ("features", f"{report['features']:,}"),
         ("classes", str(len(classes)) if classes else _without_classes(report["loss"])),
         ("loss", report["loss"]),

@@ -37,10 +37,7 @@ class Solution(NamedTuple):
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """The options with defaults; raises ValueError where another solver is given SGD's.
-
-    Options of SGD ask for SGD. Where l2 is not given, ``auto`` chooses it, and others take 0.
-    """
+    """The options, of which those of SGD ask for SGD; ValueError where they contradict --solver."""
     given = [f"--{name.replace('_', '-')}" for name in SGD_DEFAULTS if name in options]
     solver = "sgd" if options.solver == "auto" and given else options.solver
     if given and solver != "sgd":
@@ -55,6 +52,7 @@ def suited(options: argparse.Namespace, task: Task) -> argparse.Namespace:
     """The options with the solver that ``auto`` stands for, and what only the data can tell.
 
     The optimum, unless the loss has kinks or the examples are images, of which SGD is good enough.
+    Where l2 is not given, ``auto`` to the optimum chooses it, and all else takes 0.
     """
     chosen = dict(vars(options))
     if options.solver == "auto":

@@ -41,8 +41,7 @@ def gather(options) -> Task:
         return _named(options)
     # Once standardised, float32 holds columns that it could not hold as they are in the file.
     dtype = np.float32 if options.no_standardize else np.float64
-    written = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
-    table = load(options.dataset, options.target, dtype=dtype, **written)
+    table = load(options.dataset, options.target, dtype=dtype, **dialect(options))
     loss = options.loss or _default_loss(table)
     _require_solver_of(loss, options.solver)
     if is_classifier(loss):
@@ -58,6 +57,11 @@ def gather(options) -> Task:
     title = Path(options.dataset).name
     task = Task(title, train, None, test, table.names, table.features, target, loss, False)
     return _with_validation(task, options)
+
+
+def dialect(options) -> dict[str, str | None]:
+    """How the options say that a text file is written."""
+    return {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
 
 
 def fashion_mnist(name: str, directory: str | None) -> jl.Dataset:

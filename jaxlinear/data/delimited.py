@@ -10,6 +10,8 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_BAD_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 # 1234,5 or 1.234,5: a decimal comma, and points between thousands.
 _WITH_COMMA = r"^[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -56,7 +59,7 @@ def read(path: Path, dialect: Dialect) -> pa.Table:
             parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-    except (pa.ArrowInvalid, UnicodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
+    except (pa.ArrowInvalid, UnicodeError, csv.Error, *_BAD_GZIP) as error:
         raise ValueError(
             f"{path} is not a table ({error}); expected text encoded as {encoding.upper()}, a "
             "header, and rows with as many values as the header has names"
@@ -115,7 +118,7 @@ def _first_rows(path: Path, encoding: str) -> list[str]:
     """The first lines that are not empty, ten at the most, with their ends."""
     with _open(path) as file:
         text = io.TextIOWrapper(file, encoding=encoding, newline="")
-        lines = [line for line, _ in zip(text, range(50), strict=False) if line.strip()][:10]
+        lines = list(itertools.islice((line for line in text if line.strip()), 10))
     if any("\0" in line for line in lines):
         raise csv.Error("it holds zero bytes")
     return lines

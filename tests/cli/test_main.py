@@ -48,6 +48,14 @@ def predicted(capsys, model, data):
     return list(csv.DictReader(out.splitlines()))
 
 
+def test_the_help_tells_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "momentum, in [0, 1) (default: 0.0)" in shown
+    assert "examples (default: 10, and 1,000 steps at least)" in shown
+
+
 def test_train_on_the_sample(tmp_path, capsys):
     code, out, err = run(capsys, "train", "--epochs", 3, "--out", tmp_path)
     assert code == 0

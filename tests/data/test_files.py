@@ -255,6 +255,8 @@ class TestCsv:
             ("a.tsv.gz", gzip.compress(b"a\ty\n1\t2\n3\t4\n", mtime=0), {}, [[1], [3]]),
             ("a.csv.gz", b"a,y\n1,2\n3,4\n", {}, None),
             ("a.csv.gz", gzip.compress(b"a,y\n1,2\n3,4\n", mtime=0)[:-9], {}, None),
+            ("a.csv.gz", gzip.compress(b"a,y\n1,2\n", mtime=0)[:10] + b"\xff" * 20, {}, None),
+            ("a.csv", "\n" * 60 + "a,y\n1,2\n3,4\n", {}, [[1], [3]]),
             ("a.csv", "a,y\n1,2\n", {"separator": ", "}, None),
             ("a.csv", "a,y\n1,2\n", {"decimal": ",", "separator": ","}, None),
             ("a.csv", "a,y\n1,2\n", {"encoding": "utf-9"}, None),
