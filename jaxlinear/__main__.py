@@ -1,4 +1,4 @@
-"""The command line: ``jaxlinear train``, ``jaxlinear predict``, ``jaxlinear data``."""
+"""The command line: ``jaxlinear train``, ``predict``, ``show`` and ``data``."""
 
 import argparse
 import os
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 import jaxlinear
-from jaxlinear.cli import data, losses, predict, solvers, train
+from jaxlinear.cli import data, losses, predict, show, solvers, target, train
+from jaxlinear.data.problems import TableError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_train(command("train", train.run, "Train a model, and save it with a report."))
     _add_predict(command("predict", predict.run, "Predict with a model, and print a .csv table."))
+    _add_show(command("show", show.run, "Print what a model file holds."))
     _add_data(command("data", data.run, "Prepare a data set, or verify the prepared one."))
     return top
 
@@ -39,10 +41,22 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         "--dataset",
         default="sample",
         help="sample (7,000 images of Fashion-MNIST, embedded), fashion_mnist (all 70,000), or "
-        "a file: .npz with x and y, .npy with --target, .csv, .tsv or .csv.gz with a header",
+        "a file: .npz with x and y, .npy with --target, or a table: .csv, .tsv, .csv.gz, "
+        ".parquet, .arrow",
     )
     option("--directory", help="where Fashion-MNIST lies, or is prepared")
-    option("--target", help="the column of a .csv file, or the .npy file, to predict")
+    option(
+        "--target",
+        nargs="+",
+        default=[],
+        help="the column of a table to predict, or several, or the .npy file",
+    )
+    option(
+        "--task",
+        choices=sorted(target.TASKS),
+        help="what the target is: classes, labels (0 and 1, that do not exclude each other), "
+        "numbers or counts; default: what it looks like",
+    )
     option(
         "--loss",
         choices=sorted(losses.LOSSES),
@@ -72,8 +86,36 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
+    _add_columns(sub.add_argument_group("what the columns of a table are for"))
     _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
     _add_sgd(sub.add_argument_group("options of --solver sgd, which they ask for"))
+
+
+def _add_columns(group) -> None:
+    def option(name, help, **kind):
+        group.add_argument(f"--{name}", help=help, **kind)
+
+    columns = {"nargs": "+", "default": [], "metavar": "COLUMN"}
+    option("drop", "columns to leave out", **columns)
+    option("keep", "columns to keep, although they look like names of the rows", **columns)
+    option("categorical", "columns of categories, beside words that repeat", **columns)
+    option(
+        "missing",
+        "what becomes of missing values: drop the row, or fill in",
+        choices=["error", "drop", "mean", "median", "indicator"],
+        default="error",
+    )
+    option("dates", "what becomes of dates", choices=["error", "days", "parts"], default="days")
+    column = {"metavar": "COLUMN"}
+    option("weight", "how much every row counts", **column)
+    option("offset", "added to the outputs, such as the logarithm of an exposure", **column)
+    option("group", "rows of one group are in one set together", **column)
+    option("time", "the last rows in time are the test rows", **column)
+
+
+def _add_show(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", help="model.npz, written by train")
+    sub.add_argument("--all", action="store_true", help="show every coefficient")
 
 
 def _add_text(group) -> None:
@@ -81,6 +123,8 @@ def _add_text(group) -> None:
     option("--sep", dest="separator", help="what separates the columns, such as ';'")
     option("--decimal", help="the decimal mark, '.' or ','")
     option("--encoding", help="such as latin-1; UTF-8 and UTF-16 are found")
+    option("--no-header", action="store_true", help="the first row is an example; columns are 1, 2")
+    option("--na", nargs="+", default=[], help="more words that mean a missing number")
 
 
 def _add_sgd(group) -> None:
@@ -125,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = getattr(error, "strerror", None) or str(error)
         if getattr(error, "filename", None):
             message = f"{error.filename}: {message}"
-        print(f"jaxlinear: error: {' '.join(message.split())}", file=sys.stderr)
+        lines = message.splitlines() if isinstance(error, TableError) else [message]
+        told = "\n".join(" ".join(line.split()) for line in lines)
+        print(f"jaxlinear: error: {told}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\njaxlinear: interrupted; nothing was saved", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """A model in one file: .npz arrays, readable with ``numpy.load`` and without pickle."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -16,22 +17,27 @@ _EXPECTED = "a model.npz that `jaxlinear train` wrote."
 
 
 class Model(NamedTuple):
-    """Parameters, the names of the classes and of the features (or ()), and of the loss."""
+    """Parameters, the names of the classes and of the features (or ()), and of the loss.
+
+    ``about`` is what was decided when it was trained: plain enough for JSON.
+    """
 
     params: Linear
     names: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     loss: str = ""
+    about: dict = {}  # noqa: RUF012 - never written to
 
 
 def save(path: str | os.PathLike, model: Model) -> None:
-    """Write w, b, names, features and loss to ``path``, whole or not at all."""
+    """Write w, b, names, features, loss and about to ``path``, whole or not at all."""
     arrays = {
         "w": np.asarray(model.params.w),
         "b": np.asarray(model.params.b),
         "names": np.array(model.names, dtype=str),
         "features": np.array(model.features, dtype=str),
         "loss": np.array(model.loss),
+        "about": np.array(json.dumps(model.about)),
     }
     with replacing(Path(path)) as file:
         np.savez(file, **arrays)
@@ -46,7 +52,8 @@ def load(path: str | os.PathLike) -> Model:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             params = Linear(arrays["w"], arrays["b"])
             names, features = (tuple(arrays[key].tolist()) for key in ("names", "features"))
-            return Model(params, names, features, str(arrays["loss"]))
+            about = json.loads(str(arrays["about"])) if "about" in arrays else {}
+            return Model(params, names, features, str(arrays["loss"]), about)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; expected {_EXPECTED}") from error
     except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:

@@ -9,11 +9,12 @@ from jaxlinear.cli.losses import has_signs, is_independent, mean_of
 _ROWS = 8192  # images are scaled in memory, so a few thousand at a time
 
 
-def outputs_of(params: jl.Linear, x) -> np.ndarray:
+def outputs_of(params: jl.Linear, x, offset=None) -> np.ndarray:
     """The outputs (n,) or (n, k) of all rows of x; in double precision unless x is bytes."""
     predict = jl.predict if x.dtype == np.uint8 else _predict_in_double
     parts = [predict(params, x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)]
-    return np.concatenate(parts)
+    o = np.concatenate(parts)
+    return o if offset is None else o + np.reshape(offset, (-1, *[1] * (o.ndim - 1)))
 
 
 def _predict_in_double(params: jl.Linear, x: np.ndarray) -> np.ndarray:

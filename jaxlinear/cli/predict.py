@@ -8,21 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from jaxlinear.cli import model_file
-from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
+from jaxlinear.cli.gather import NAMED, fashion_mnist
+from jaxlinear.cli.losses import has_signs, is_classifier, is_independent, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
-from jaxlinear.cli.task import NAMED, dialect, fashion_mnist
 from jaxlinear.data.atomic import replacing
-from jaxlinear.data.files import load_features
+from jaxlinear.data.files import is_table, load_features
 
 
 def run(options) -> None:
     """Print, or write to a file, the class and its probability, or the number, of every row."""
     model = model_file.load(options.model)
-    if options.data in NAMED:
-        x = fashion_mnist(options.data, options.directory).test.x
-    else:
-        x = load_features(options.data, model.features, **dialect(options))
-    header, rows = _rows(model, outputs_of(model.params, x))
+    x, offset, told = _features(model, options)
+    for note in told:
+        print(f"jaxlinear: {note}", file=sys.stderr)
+    header, rows = _rows(model, outputs_of(model.params, x, offset))
+    for row in np.flatnonzero(np.isnan(x).any(axis=1)) if x.dtype != np.uint8 else ():
+        rows[row] = [""] * len(header)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     if options.out is None:
@@ -33,23 +34,40 @@ def run(options) -> None:
     print(f"Wrote {len(rows):,} predictions to {options.out}")
 
 
+def _features(model: model_file.Model, options):
+    """x (n, d), the offset (n,) or None, and what a person should know of how they were read."""
+    if options.data in NAMED:
+        return fashion_mnist(options.data, options.directory).test.x, None, []
+    if is_table(options.data) and model.about.get("decided"):
+        from jaxlinear.cli.table import read_features  # loads pyarrow
+
+        return read_features(Path(options.data), model.about["decided"], options)
+    return load_features(options.data, model.features), None, []
+
+
 def _rows(model: model_file.Model, o: np.ndarray) -> tuple[list[str], list[list]]:
-    if is_classifier(model.loss):
-        labels, score = (_columns(part) for part in decide(model.loss, o))
-        names = model.names or tuple(str(i) for i in range(max(2, o.shape[-1])))
-        kind = "margin" if has_signs(model.loss) else "probability"
-        header = [f"{name}{end}" for end in _endings(labels) for name in ("prediction", kind)]
-        pairs = [zip(*row, strict=True) for row in zip(labels, score, strict=True)]
-        return header, [[text for i, p in row for text in (names[i], f"{p:.6g}")] for row in pairs]
-    columns = _columns(mean_of(model.loss, o))
-    header = [f"prediction{end}" for end in _endings(columns)]
-    return header, [[f"{value:.9g}" for value in row] for row in columns]
+    outputs = tuple(model.about.get("outputs", ()))
+    if not is_classifier(model.loss):
+        columns = _columns(mean_of(model.loss, o))
+        header = [f"prediction{end}" for end in _endings(columns, outputs)]
+        return header, [[f"{value:.9g}" for value in row] for row in columns]
+    labels, score = (_columns(part) for part in decide(model.loss, o))
+    names = model.names or tuple(str(i) for i in range(max(2, o.shape[-1])))
+    kind = "margin" if has_signs(model.loss) else "probability"
+    header = [f"{name}{end}" for end in _endings(labels, outputs) for name in ("prediction", kind)]
+    pairs = [zip(*row, strict=True) for row in zip(labels, score, strict=True)]
+    rows = [[text for i, p in row for text in (names[i], f"{p:.6g}")] for row in pairs]
+    if not is_independent(model.loss):
+        header += [f"probability of {name}" for name in names]
+        for row, p in zip(rows, mean_of(model.loss, o), strict=True):
+            row += [f"{each:.6g}" for each in p]
+    return header, rows
 
 
 def _columns(part: np.ndarray) -> np.ndarray:
     return part.reshape(len(part), -1)
 
 
-def _endings(columns: np.ndarray) -> list[str]:
+def _endings(columns: np.ndarray, names: tuple[str, ...]) -> list[str]:
     k = columns.shape[1]
-    return [f"_{i}" for i in range(k)] if k > 1 else [""]
+    return [f"_{name}" for name in (names or range(k))] if k > 1 else [""]

@@ -12,6 +12,7 @@ from jaxlinear.cli.solvers import Solution
 from jaxlinear.cli.task import Task
 
 _HYPERPARAMETERS = ("epochs", "lr", "batch_size", "l2", "momentum", "patience", "seed")
+_NOTES = 20  # of how a file was read
 _STILL_FALLING = 0.05  # of the fall since the first epoch, in the last tenth of the epochs
 
 
@@ -27,6 +28,9 @@ def make_report(task: Task, options, solution: Solution) -> dict:
         "dataset": task.title,
         "examples": {name: 0 if part is None else len(part.x) for name, part in sets.items()},
         "features": int(task.train.x.shape[1]),
+        "target": task.target,
+        "told": list(task.told),
+        "decided": task.decided,
         "classes": list(task.names),
         "loss": task.loss,
         "solver": options.solver,
@@ -68,7 +72,15 @@ def table(report: dict) -> str:
         *_measured(report),
     ]
     lines = [f"{name:<18}{text}".rstrip() for name, text in rows]
-    return "\n".join([*lines, *_warnings(report)])
+    return "\n".join([*_notes(report["told"]), *lines, *_warnings(report)])
+
+
+def _notes(told: list[str]) -> list[str]:
+    """How the file was read, a line each; of many like lines the first few."""
+    lines = [f"{note[0].upper()}{note[1:]}." for note in told[:_NOTES]]
+    rest = len(told) - len(lines)
+    more = [f"And {rest:,} more, in report.json."] if rest else []
+    return [*lines, *more, ""] if told else []
 
 
 _PURPOSES = {"train": "to train", "validation": "to decide when to stop", "test": "to test"}
@@ -175,7 +187,7 @@ def _scores(task: Task, params: jl.Linear, seed: int) -> dict:
     for name, batch in (("train", task.train), ("test", task.test)):
         if batch is None:
             continue
-        o = outputs_of(params, batch.x)
+        o = outputs_of(params, batch.x, batch.offset)
         measured = scores.score(task.loss, o, batch, seed=seed if name == "test" else None)
         found[name] = _by_name(measured.value)
         if measured.interval is not None:

@@ -13,6 +13,7 @@ import numpy as np
 
 import jaxlinear as jl
 from jaxlinear.cli.losses import LOSSES, has_log_mean, has_signs, is_classifier, is_independent
+from jaxlinear.cli.task import Part
 from jaxlinear.model import metrics
 from jaxlinear.model.declaration import family_of
 
@@ -27,16 +28,17 @@ class Scores(NamedTuple):
     interval: dict[str, tuple[float, float]] | None
 
 
-def score(loss: str, o: np.ndarray, batch: jl.Batch, *, seed: int | None = None) -> Scores:
-    """The metrics of outputs o; with a seed, also their bootstrap intervals."""
+def score(loss: str, o: np.ndarray, batch: Part, *, seed: int | None = None) -> Scores:
+    """The metrics of outputs o; with a seed, also their bootstrap intervals, by whole groups."""
     with jax.enable_x64(batch.x.dtype != np.uint8):
         measure = _measure(loss)
         if seed is None:
             return Scores(_numbers(loss, jax.jit(measure)(o, batch.y, batch.weight)), None)
         samples = int(np.clip(_RESAMPLED // np.size(o), *_SAMPLES))
         found = jl.resample.interval(
-            measure, jax.random.key(seed), o, batch.y, batch.weight, samples=samples
-        )
+            measure, jax.random.key(seed), o, batch.y, batch.weight, groups=batch.group,
+            samples=samples,
+        )  # fmt: skip
         value, low, high = (_numbers(loss, part) for part in found)
     return Scores(value, {name: (low[name], high[name]) for name in value})
 
@@ -101,13 +103,15 @@ class Trivial(NamedTuple):
     predicts: str
 
 
-def trivial(
-    loss: str, train: jl.Batch, names: tuple[str, ...], outputs: tuple[int, ...]
-) -> Trivial:
+def trivial(loss: str, train: Part, names: tuple[str, ...], outputs: tuple[int, ...]) -> Trivial:
     """The constant outputs with the least mean loss over the training examples."""
     y, weight = np.asarray(train.y), train.weight
     family = family_of(LOSSES[loss])
-    if family is None:
+    if train.offset is not None:
+        nothing = np.zeros((len(y), 1), np.float32)
+        fit = jl.glm(LOSSES[loss], nothing, y, offset=train.offset, weight=weight)
+        o = np.asarray(fit.params.b, np.float64)
+    elif family is None:
         o = np.reshape([_least(loss, column, weight) for column in _columns(y)], outputs)
     else:
         hot = loss == "softmax_cross_entropy" and y.ndim == 1
@@ -134,6 +138,7 @@ def _least(loss: str, y: np.ndarray, weight) -> float:
         return float(among[np.argmin(each(jnp.asarray(among, float)))])
 
 
-def constant(trivial: Trivial, batch: jl.Batch) -> np.ndarray:
-    """The outputs of the trivial model for every row of a batch."""
-    return np.broadcast_to(trivial.o, (len(batch.x), *trivial.o.shape)).copy()
+def constant(trivial: Trivial, part: Part) -> np.ndarray:
+    """The outputs of the trivial model for every row of a set."""
+    o = np.broadcast_to(trivial.o, (len(part.x), *trivial.o.shape)).copy()
+    return o if part.offset is None else o + part.offset.reshape(-1, *[1] * (o.ndim - 1))

@@ -70,9 +70,9 @@ def suited(options: argparse.Namespace, task: Task) -> argparse.Namespace:
 
 def solve(task: Task, options) -> Solution:
     """Fit the task by ``options.solver``; raises ValueError where there is no finite solution."""
-    standard = units.AS_THEY_ARE if options.no_standardize else units.standard(task.train)
+    standard = units.AS_THEY_ARE if options.no_standardize else units.standard(task.train.batch)
     unscaled = options.solver == "exact" and options.l2 == 0 and not options.no_standardize
-    fitted = units.exact(task.train) if unscaled else standard
+    fitted = units.exact(task.train.batch) if unscaled else standard
     parts = (task.train, task.validation, task.test)
     train, validation, test = (units.convert(part, fitted) for part in parts)
     task = task._replace(train=train, validation=validation, test=test)
@@ -83,7 +83,7 @@ def solve(task: Task, options) -> Solution:
 
 
 def _exact(task: Task, options):
-    x, y, weight = task.train
+    x, y, weight = task.train.batch
 
     def fit():
         if options.l2 is None:
@@ -96,7 +96,7 @@ def _exact(task: Task, options):
 
 
 def _newton(task: Task, options):
-    x, y, weight = task.train
+    x, y, weight = task.train.batch
     of_classes = task.loss == "softmax_cross_entropy"
 
     def fit():
@@ -106,7 +106,7 @@ def _newton(task: Task, options):
         loss, l2 = LOSSES[task.loss], options.l2
         if of_classes:
             return jl.softmax_regression(x, y, l2, classes=outputs, weight=weight), None
-        return jl.glm(loss, x, y, l2, weight=weight), None
+        return jl.glm(loss, x, y, l2, offset=task.train.offset, weight=weight), None
 
     result, seconds, choice = _timed(fit)
     return result._replace(report=_together(result.report)), seconds, choice
@@ -160,7 +160,7 @@ def _sgd(task: Task, options):
                 batch_size=options.batch_size,
                 epochs=options.epochs,
                 outputs=len(task.names) or None if task.loss == "softmax_cross_entropy" else None,
-                validation=watch,
+                validation=watch and watch.batch,
                 metrics=None if watch is None else watched(task.loss),
                 patience=options.patience,
                 callback=show,

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxlinear.cli import model_file, solvers
+from jaxlinear.cli.gather import gather
 from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
 from jaxlinear.cli.report import make_report, table
-from jaxlinear.cli.task import Task, gather
+from jaxlinear.cli.task import Task
 from jaxlinear.data.atomic import replacing
 
 
@@ -25,12 +26,22 @@ def run(options) -> None:
     solution = solvers.solve(task, options)
     report = make_report(task, options, solution)
     print(table(report))
-    model = model_file.Model(solution.params, task.names, task.features, task.loss)
+    model = model_file.Model(
+        solution.params, task.names, task.features, task.loss, _about(task, report)
+    )
     model_file.save(out / "model.npz", model)
     with replacing(out / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())
     pictures = [] if options.no_plots else _draw(task, solution, out)
     print(f"Saved {', '.join(['model.npz', 'report.json', *pictures])} in {out}")
+
+
+def _about(task: Task, report: dict) -> dict:
+    """What the model file says beside the parameters."""
+    kept = ("dataset", "target", "examples", "solver", "hyperparameters", "status", "versions")
+    about = {name: report[name] for name in kept}
+    scores = {name: report[name] for name in ("test", "test_interval") if report.get(name)}
+    return {**about, **scores, "outputs": list(task.outputs), "decided": task.decided}
 
 
 def _writable(folder: Path) -> Path:
@@ -62,7 +73,7 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
             fit.history, fit.validation, "test" if task.validation is None else "validation"
         )
     batch = task.train if task.test is None else task.test
-    o = outputs_of(params, batch.x)
+    o = outputs_of(params, batch.x, batch.offset)
     if is_classifier(task.loss) and task.names:
         labels, _ = decide(task.loss, o)
         true = (np.asarray(batch.y) > 0).astype(int) if o.ndim == 1 else batch.y
@@ -89,4 +100,4 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
 def _output_names(task: Task, o) -> list[str]:
     if o.ndim == 1:
         return [task.names[1] if task.names else task.target]
-    return list(task.names or (f"{task.target} {i}" for i in range(o.shape[1])))
+    return list(task.names or task.outputs or (f"{task.target} {i}" for i in range(o.shape[1])))

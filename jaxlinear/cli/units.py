@@ -43,7 +43,7 @@ def exact(batch: jl.Batch) -> Units:
     return Units(np.where(held, 0.0, shift), np.where(held | (scale != 0), 1.0, 0.0))
 
 
-def convert(batch: jl.Batch | None, units: Units) -> jl.Batch | None:
+def convert(batch, units: Units):
     """The batch with (x − shift) / scale for x."""
     if batch is None or units is AS_THEY_ARE:
         return batch

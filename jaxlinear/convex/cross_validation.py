@@ -29,6 +29,7 @@ def glm_cv(
     *,
     error: Callable | None = None,
     outputs: int | None = None,
+    offset=None,
     weight=None,
     intercept: bool = True,
     tol=None,
@@ -37,7 +38,7 @@ def glm_cv(
     """Choose l2 among l2s (m,) by the errors of all folds, and fit all examples with it.
 
     Args:
-      loss, x, y, outputs, weight, intercept, tol, max_steps: as in ``glm``.
+      loss, x, y, outputs, offset, weight, intercept, tol, max_steps: as in ``glm``.
       folds: (f, n) weights, as ``resample`` makes them: k-fold, repeated, stratified, by group,
         or bootstraps. Each is a fit, of ``weight`` times its own, that holds its zeros out. Or,
         as in ``ridge_cv``, a number of blocks of rows, or the fold of every row (n,).
@@ -65,7 +66,7 @@ def glm_cv(
     (3,) ()
     """
     setting, data, start = arranged(
-        loss, x, y, outputs, None, weight, intercept, tol, max_steps, None, fits=np.size(l2s)
+        loss, x, y, outputs, offset, weight, intercept, tol, max_steps, None, fits=np.size(l2s)
     )
     (x, y, weight), dtype = data.batch, data.tol.dtype
     folds = checks.folds_as_weights(folds, len(x)).astype(dtype)
@@ -110,7 +111,7 @@ def _fold_scores(setting: Setting, error: Callable, data: Data, starts: Linear, 
             fold_data = data._replace(batch=Batch(x, y, inside), sound=sound)
             fit = solve(setting, fold_data, l2, start)
             held = jnp.where(fold == 0, weight, 0)
-            return *mean_error(error, setting.separate, fit, x, y, held), jnp.sum(held)
+            return *mean_error(error, setting.separate, fit, x, y, held, data.offset), jnp.sum(held)
 
         if folds.size * start.b.size <= _AT_ONCE:
             scores, ends, held = jax.vmap(of_fold)(folds)

@@ -25,13 +25,16 @@ def error_of(loss: Callable) -> Callable:
     return DECISIONS.get(target_of(loss), loss)
 
 
-def mean_error(error: Callable, separate: bool, fit: Fit, x, y, held):
+def mean_error(error: Callable, separate: bool, fit: Fit, x, y, held, offset=None):
     """The mean error of the rows that are held out, NaN where there is none, and how it came."""
 
-    def score(params, y):
-        return mean(error)(predict(params, x), y, held)
+    def score(params, y, offset):
+        o = predict(params, x)
+        return mean(error)(o if offset is None else o + offset, y, held)
 
-    scores = (jax.vmap(score, in_axes=(0, 1)) if separate else score)(fit.params, y)
+    if separate:
+        score = jax.vmap(score, in_axes=(0, 1, None if offset is None else 1))
+    scores = score(fit.params, y, offset)
     end = jnp.where(jnp.any(held > 0), fit.report.status, Status.NONFINITE_INPUT)
     return jnp.where(usable(end), scores, jnp.nan), end
 

@@ -1,33 +1,15 @@
-"""A user's own data: .npz, a pair of .npy files, or a text file with a header.
-
-Everything is checked here, where the file, the column and the row can still be named. Arrays
-stay NumPy arrays: JAX would silently cut 64-bit labels to 32 bits.
-"""
+"""A user's own data as a ``Batch``: arrays of NumPy, or a table with a column for the target."""
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxlinear.data.single_precision import double, single
+from jaxlinear.data import arrays
+from jaxlinear.data.arrays import Table
 from jaxlinear.types import Batch
 
-
-class Table(NamedTuple):
-    """Examples from a file, as NumPy arrays, and what their columns and classes are called.
-
-    ``test`` is None when the file holds no test split. ``names`` are the classes of a text
-    target, whose labels are 0, 1, … in that order, and () for a target of numbers. ``features``
-    are the columns of ``x`` in a .csv file, () elsewhere.
-    """
-
-    batch: Batch
-    test: Batch | None
-    names: tuple[str, ...]
-    features: tuple[str, ...]
+_ARRAYS = {".npz": arrays.load_npz, ".npy": arrays.load_npy}
 
 
 def load(
@@ -38,237 +20,63 @@ def load(
     separator: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
+    header: bool = True,
+    na: tuple[str, ...] = (),
+    missing: str = "error",
+    dates: str = "error",
+    categorical: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
 ) -> Table:
     """Load examples from ``path``, whose suffix tells the format.
 
     - ``.npz``: arrays x (n, d) and y (n,) or (n, k); also weight (n,), x_test, y_test.
     - ``.npy``: x alone; ``target`` is the path of the .npy file that holds y.
-    - ``.csv``, ``.tsv``, ``.txt``, and these with ``.gz``: a header, then an example per row;
-      ``target`` is the column of y, every other a feature. Unless given, ``separator`` (, ; | or
-      a tab) and ``decimal`` are found, and the ``encoding`` is UTF-8, or UTF-16 by its mark.
+    - ``.csv``, ``.tsv``, ``.txt``, these with ``.gz``, ``.parquet``, ``.arrow``, ``.feather``: an
+      example per row; ``target`` is the column of y, every other a feature, but those of ``drop``.
 
-    uint8 and floating x keep their dtype, other numbers become ``dtype``, as do the features of a
-    .csv file: ``numpy.float64`` keeps what float32 cannot tell apart, such as seconds since 1970,
-    which is refused otherwise. A y of integers becomes int32; text or booleans become labels,
-    which index ``names``; other numbers in a .csv file become float32; y (n, 1) becomes (n,).
+    Unless given, the ``separator`` (, ; | or a tab) and the ``decimal`` mark of a text file are
+    found, and the ``encoding`` is UTF-8, or UTF-16 by its mark. Without a ``header`` the columns
+    are "1", "2", …. Numbers may be written for people: "1,234.5", 12 %, $3.
 
-    A feature of a .csv file must be a number or true/false in every row; NA, null, nan and the
-    like count as missing. In a target of words these are ordinary words, and only an empty entry
-    is missing. Labels such as 01 are words.
+    uint8 and floating x of NumPy's files keep their dtype, other numbers become ``dtype``:
+    ``numpy.float64`` keeps what float32 cannot tell apart, such as seconds since 1970, which is
+    refused otherwise. A y of integers becomes int32; text or booleans become labels, which index
+    ``names``; other numbers in a table become float32; y (n, 1) becomes (n,).
+
+    A feature of a table must be a number or true/false in every row, unless it is told what to do:
+    ``missing`` values ("drop" the row, "mean", "median", or the mean and an "indicator"), ``dates``
+    ("days" since the first, or "parts": year, month, day of the week, hour), ``categorical``
+    columns (a feature of 0 and 1 for every category). What is filled in is of all rows: cross
+    validation that is strict splits first, as ``jaxlinear train`` does. NA, null, nan and the like,
+    and the words of ``na``, mean a missing number. In a target or a category of words these are
+    words, and only an empty entry is missing; "NA" in quotes is a word everywhere. Labels such as
+    01 are words.
 
     Raises FileNotFoundError, and ValueError that names the place of text among the features,
     a missing or infinite value, an unknown, nameless or repeated column, numbers in the place of
     names, an empty, damaged or ragged file, another encoding than UTF-8, pickled objects, and
-    arrays that do not fit each other.
+    arrays that do not fit each other: of a table's columns all that is wrong, at once.
     """
     dtype = _floating(dtype)
     path = Path(path)
-    readers = {".npz": _load_npz, ".npy": _load_npy}
-    if _is_text(path):
-        return _load_text(path, target, dtype, (separator, decimal, encoding))
-    if path.suffix not in readers:
-        expected = [*readers, *_TEXT, ".csv.gz"]
-        raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {expected}.")
-    _require_file(path)
-    return readers[path.suffix](path, target, dtype)
+    if path.suffix in _ARRAYS:
+        arrays.require_file(path)
+        return _ARRAYS[path.suffix](path, target, dtype)
+    read, dialect = _table_reader(path, separator, decimal, encoding, na, header)
+    from jaxlinear.data import coding, features
+    from jaxlinear.data import target as targets
 
-
-_TEXT = (".csv", ".tsv", ".txt")
-
-
-def _is_text(path: Path) -> bool:
-    return path.name.removesuffix(".gz").endswith(_TEXT)
-
-
-def _floating(dtype) -> np.dtype:
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"got dtype {np.dtype(dtype)}, expected numpy.float32 or numpy.float64.")
-    return np.dtype(dtype)
-
-
-def _load_npz(path: Path, target: str | None, dtype: np.dtype) -> Table:
-    if target is not None:
-        raise ValueError(f"{path}: got target {target!r}; the target of .npz is its array 'y'.")
-    arrays = _read(path)
-    if not isinstance(arrays, dict):
-        raise ValueError(f"{path} holds a single array; name it .npy and give a target.")
-    unknown = sorted(arrays.keys() - {"x", "y", "weight", "x_test", "y_test"})
-    missing = sorted({"x", "y"} - arrays.keys())
-    if unknown or missing or ("x_test" in arrays) != ("y_test" in arrays):
-        raise ValueError(
-            f"{path}: got the arrays {sorted(arrays)}, expected x and y, and if you like weight, "
-            "and x_test with y_test."
-        )
-    y, names = _encode(arrays["y"], f"{path}: y")
-    batch = _batch(arrays["x"], y, arrays.get("weight"), f"{path}: ", "", dtype)
-    if "x_test" not in arrays:
-        return Table(batch, None, names, ())
-    y_test, _ = _encode(arrays["y_test"], f"{path}: y_test", names)
-    test = _batch(arrays["x_test"], y_test, None, f"{path}: ", "_test", dtype)
-    for name, got, expected in (("x", test.x, batch.x), ("y", test.y, batch.y)):
-        if got.shape[1:] != expected.shape[1:]:
-            raise ValueError(
-                f"{path}: got {name}_test of shape {got.shape} with {name} of shape "
-                f"{expected.shape}; expected the same columns in the same order."
-            )
-    if (test.x.dtype == np.uint8) != (batch.x.dtype == np.uint8):
-        raise ValueError(
-            f"{path}: got x of dtype {arrays['x'].dtype} and x_test of {arrays['x_test'].dtype}; "
-            "expected bytes in both or in neither, since bytes are scaled to [0, 1]."
-        )
-    return Table(batch, test, names, ())
-
-
-def _load_npy(path: Path, target: str | None, dtype: np.dtype) -> Table:
-    if target is None:
-        raise ValueError(f"{path} holds x alone; give the .npy file of y as target.")
-    _require_file(Path(target))
-    x, y = _read(path), _read(Path(target))
-    for file, array in ((path, x), (target, y)):
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"{file} holds several arrays; name it .npz.")
-    y, names = _encode(y, target)
-    return Table(_batch(x, y, None, f"{path} and {target}: ", "", dtype), None, names, ())
-
-
-def _load_text(path: Path, target: str | None, dtype: np.dtype, dialect: tuple) -> Table:
-    from jaxlinear.data import csv_file, delimited  # load pyarrow
-
-    _require_file(path)
-    columns = csv_file.read(path, target, dtype, delimited.Dialect(*dialect))
-    y, names = _encode(columns.y, f"{path}: column {target!r}")
-    return Table(Batch(columns.x, y), None, names, columns.features)
-
-
-def _batch(
-    x: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    where: str,
-    suffix: str,
-    dtype: np.dtype,
-) -> Batch:
-    """Check that the arrays are numbers, finite, and fit each other; ``where`` begins a message."""
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(
-            f"{where}got x{suffix} of shape {x.shape}, expected (examples, features), at least one "
-            "of each; x.reshape(len(x), -1) makes rows of images."
-        )
-    if x.dtype.kind not in "buif":
-        raise ValueError(f"{where}got x{suffix} of dtype {x.dtype}, expected numbers; encode text.")
-    if x.dtype.kind != "f" and x.dtype != np.uint8:
-        # Only training rows decide whether rounding matters: test rows may be too few to tell.
-        x = x.astype(dtype) if suffix else _floats(x, f"{where}x", dtype)
-    _require_finite(x, f"{where}x{suffix}")
-    if len(y) != len(x):
-        raise ValueError(
-            f"{where}got {len(x)} rows of x{suffix} and {len(y)} of y{suffix}; expected one y for "
-            "each row of x."
-        )
-    if weight is None:
-        return Batch(x, y)
-    if weight.dtype.kind not in "buif" or weight.shape != y.shape[:1]:
-        raise ValueError(
-            f"{where}got weight {weight.dtype}{weight.shape}, expected numbers ({len(y)},)."
-        )
-    weight = weight if weight.dtype.kind == "f" else weight.astype(np.float32)
-    _require_finite(weight, f"{where}weight")
-    if (weight < 0).any():
-        raise ValueError(f"{where}weight[{np.argmax(weight < 0)}] is negative; 0 means absent.")
-    return Batch(x, y, weight)
-
-
-def _floats(x: np.ndarray, where: str, dtype: np.dtype) -> np.ndarray:
-    """Whole numbers as ``dtype``, or ValueError where it cannot tell them apart."""
-    floats = np.empty(x.shape, dtype)
-    for j, column in enumerate(x.T):
-        place = f"{where}, column {j},"
-        wide = double(column, lambda column=column: len(np.unique(column)), place)
-        floats[:, j] = single(wide, place) if dtype == np.float32 else wide
-    return floats
-
-
-def _encode(
-    y: np.ndarray, where: str, names: tuple[str, ...] | None = None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Turn text and booleans into int32 labels with names, integers into int32; check numbers.
-
-    ``names`` are the classes of the training target, which a test target shares.
-    """
-    if y.ndim not in (1, 2) or y.size == 0:
-        raise ValueError(
-            f"{where} has shape {y.shape}, expected (n,) or (n, k), and no empty axis."
-        )
-    if y.shape[1:] == (1,):
-        y = y[:, 0]
-    if y.dtype.kind in "bUST" and y.ndim == 1:
-        return _labels(y.astype(str), where, names)
-    if y.dtype.kind not in "uif":
-        raise ValueError(
-            f"{where} is {y.dtype}{y.shape}, expected numbers (n,) or (n, k), or text (n,)."
-        )
-    if names:
-        raise ValueError(f"{where} holds numbers, y holds text; expected the same classes in both.")
-    if y.dtype.kind == "f":
-        _require_finite(y, where)
-        return y, ()
-    limits = np.iinfo(np.int32)
-    if y.min() < limits.min or y.max() > limits.max:
-        raise ValueError(
-            f"{where} runs from {y.min()} to {y.max()}, expected 32-bit integers; count classes "
-            "from 0, or write a regression's target with a decimal point."
-        )
-    return y.astype(np.int32), ()
-
-
-def _labels(
-    text: np.ndarray, where: str, names: tuple[str, ...] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    found = np.unique(text)
-    classes = found if names is None else np.array(names, dtype=str)
-    unknown = sorted(set(found.tolist()) - set(classes.tolist()))
-    if unknown:
-        raise ValueError(f"{where} holds {unknown[:5]}, expected the classes of y: {names}.")
-    return np.searchsorted(classes, text).astype(np.int32), tuple(classes.tolist())
-
-
-def _require_finite(array: np.ndarray, where: str) -> None:
-    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        place = tuple(int(axis[0]) for axis in np.nonzero(~finite))
-        raise ValueError(
-            f"{where} is {array[place]} at row {place[0]} (counted from 0)"
-            f"{f', column {place[1]}' if len(place) > 1 else ''}, expected finite float "
-            "numbers; drop the row or fill the value in."
-        )
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} {'is a directory' if path.is_dir() else 'does not exist'}, expected a file of "
-            "type .npz, .npy or .csv."
-        )
-
-
-def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array of a .npy file, or all arrays of a .npz file by name."""
-    where = str(path)
-    try:
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            arrays = {}
-            for name in content.files:
-                where = f"{path}: {name}"
-                arrays[name] = content[name]
-            return arrays
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        pickled = "Object arrays" in str(error)
-        raise ValueError(
-            f"{where} {'holds pickled objects' if pickled else 'is damaged or empty'} ({error}); "
-            "expected arrays of numbers or text as numpy.save writes them."
-        ) from error
+    reading = read(path, dialect, {target or "", *categorical})
+    names = features_of(reading, (target,), drop, path)
+    choices = coding.Choices(missing, dates, tuple(categorical))
+    y, present = targets.values(reading, target, path)
+    if missing == "error":
+        targets.require_present(present, target, reading, path)
+    rows = present & coding.present(reading, names, choices)
+    code = coding.decide(reading, names, rows, choices, path)
+    x = features.matrix(reading, code, rows, path, dtype)
+    y, classes = arrays.encode(y[rows], f"{path}: column {target!r}")
+    return Table(Batch(x, y), None, classes, features.names(code))
 
 
 def load_features(
@@ -278,23 +86,77 @@ def load_features(
     separator: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
+    header: bool = True,
+    na: tuple[str, ...] = (),
 ) -> np.ndarray:
-    """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or a text file.
+    """Load x (n, d) alone, to predict with: .npz with an array x, .npy, or a table.
 
-    Of a text file the columns ``features`` are taken, in that order, whatever else it holds.
-    Bytes and floating x keep their dtype; all else becomes float64, since a few rows do not tell
-    whether float32 would do. Arguments and errors are those of ``load``.
+    Of a table the columns ``features`` are taken, in that order, whatever else it holds; they must
+    be numbers. Bytes and floating x keep their dtype; all else becomes float64, since a few rows do
+    not tell whether float32 would do. Arguments and errors are those of ``load``.
     """
     path = Path(path)
-    _require_file(path)
-    if _is_text(path):
-        from jaxlinear.data import csv_file, delimited  # load pyarrow
+    if path.suffix in _ARRAYS:
+        return arrays.features(path)
+    read, dialect = _table_reader(path, separator, decimal, encoding, na, header)
+    from jaxlinear.data import coding
+    from jaxlinear.data.features import matrix
 
-        dialect = delimited.Dialect(separator, decimal, encoding)
-        return csv_file.read_features(path, features, dialect)
-    arrays = _read(path)
-    if isinstance(arrays, dict):
-        if "x" not in arrays:
-            raise ValueError(f"{path}: got the arrays {sorted(arrays)}, expected x.")
-        arrays = arrays["x"]
-    return _batch(arrays, np.zeros(len(arrays)), None, f"{path}: ", "", np.dtype(np.float64)).x
+    reading = read(path, dialect)
+    require_columns(reading, features, path)
+    rows = np.ones(reading.columns.num_rows, bool)
+    code = coding.decide(reading, features, rows, coding.Choices(), path)
+    return matrix(reading, code, None, path)
+
+
+def features_of(
+    reading, target: tuple[str | None, ...], drop: tuple[str, ...], path: Path
+) -> list[str]:
+    """The columns that are neither target nor dropped; ValueError where a name is unknown."""
+    header = reading.columns.schema.names
+    unknown = [name for name in target if name not in header]
+    if unknown or len(header) < 2:
+        got = unknown[0] if unknown else target[0]
+        raise ValueError(
+            f"{path}: got target {got!r} and the columns {header}; expected the name of one "
+            "column as target, other columns as features, and names in the first row, with a "
+            "separator that can be told (or --sep, in Python separator=)."
+        )
+    unknown = [name for name in drop if name not in header]
+    if unknown:
+        raise ValueError(f"{path}: got --drop {unknown[0]} and the columns {header}.")
+    return [name for name in header if name not in target and name not in drop]
+
+
+def require_columns(reading, features: tuple[str, ...], path: Path) -> None:
+    """Raise ValueError unless a table has all the columns ``features``."""
+    header = reading.columns.schema.names
+    missing = [name for name in features if name not in header]
+    if missing or not features:
+        raise ValueError(
+            f"{path}: got the columns {header}, expected the features of the model, "
+            f"{list(features)}; {f'{missing} are missing' if missing else 'it has no names'}."
+        )
+
+
+def is_table(path: str | os.PathLike) -> bool:
+    """Whether a file is a table of named columns, by its name."""
+    from jaxlinear.data import tables  # loads pyarrow
+
+    return tables.is_table(Path(path))
+
+
+def _table_reader(path: Path, separator, decimal, encoding, na, header):
+    from jaxlinear.data import delimited, tables  # load pyarrow
+
+    if not tables.is_table(path):
+        expected = [*_ARRAYS, *tables.KINDS]
+        raise ValueError(f"{path}: got a file of type {path.suffix!r}, expected {expected}.")
+    arrays.require_file(path)
+    return tables.read, delimited.Dialect(separator, decimal, encoding, tuple(na), header)
+
+
+def _floating(dtype) -> np.dtype:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"got dtype {np.dtype(dtype)}, expected numpy.float32 or numpy.float64.")
+    return np.dtype(dtype)

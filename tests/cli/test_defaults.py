@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-import jaxlinear as jl
 from jaxlinear.__main__ import main, parser
 from jaxlinear.cli import model_file, penalty, scores
+from jaxlinear.cli.gather import gather
 from jaxlinear.cli.losses import LOSSES, has_signs, is_classifier
-from jaxlinear.cli.task import gather
+from jaxlinear.cli.task import Part
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(150, 6)) * 10.0 ** np.arange(-2, 4) + 5
@@ -144,7 +144,7 @@ def test_the_trivial_model_is_the_best_constant(loss):
     """No other constant has a lower mean loss."""
     y = TARGETS.get(loss, np.sign(NUMBER) if has_signs(loss) else NUMBER)
     weight = rng.random(150)
-    batch = jl.Batch(X, y, weight)
+    batch = Part(X, y, weight)
     outputs = (3,) if loss == "softmax_cross_entropy" else ()
     baseline = scores.trivial(loss, batch, ("a", "b", "c")[: len(outputs) * 3], outputs)
     assert baseline.o.shape == outputs

@@ -17,7 +17,7 @@ import pytest
 import jaxlinear as jl
 from jaxlinear.__main__ import main, parser
 from jaxlinear.cli import model_file
-from jaxlinear.cli.task import gather
+from jaxlinear.cli.gather import gather
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(150, 3)) * [1.0, 100.0, 1e-3] + [0.0, 1000.0, 5.0]
@@ -487,7 +487,10 @@ WRONG = [
     (["train", "--dataset", "{csv}", "--target", "answer", "--loss", "huber"], "needs numbers"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--test-fraction", "1.5"], r"[0, 1)"),
     (["train", "--dataset", "{numbers}", "--target", "price", "--lr", "1e9"], "DIVERGED"),
-    ([*EXACT, "--dataset", "{index}"], "has no name of its own"),
+    (
+        [*EXACT, "--dataset", "{index}"],
+        "has no column to learn from; column '' is left out: it has",
+    ),
     ([*EXACT, "--dataset", "{latin}"], "encoded as UTF-8"),
     ([*EXACT, "--dataset", "{seconds}", "--no-standardize"], "column 'third' runs from"),
     ([*EXACT, "--dataset", "{late}"], "the target runs from 1700000000 to"),
@@ -542,7 +545,7 @@ def test_fashion_mnist_without_a_network(tmp_path, capsys, monkeypatch):
 
 def test_every_option_has_help(capsys):
     commands = parser()._subparsers._group_actions[0].choices
-    assert set(commands) == {"train", "predict", "data"}
+    assert set(commands) == {"train", "predict", "show", "data"}
     for command in commands.values():
         assert all(action.help for action in command._actions)
     with pytest.raises(SystemExit) as exit:

@@ -11,7 +11,8 @@ from jaxlinear.cli import model_file
 @pytest.mark.parametrize("outputs", [None, 3])
 def test_round_trip(tmp_path, key, outputs):
     params = jl.normal(4, outputs, key=key)
-    model = model_file.Model(params, ("a", "b", "ç"), ("x", "y", "z", "µ"), "softmax_cross_entropy")
+    names, features, about = ("a", "b", "ç"), ("x", "y", "z", "µ"), {"a": [1.5, None, "ü"]}
+    model = model_file.Model(params, names, features, "softmax_cross_entropy", about)
     model_file.save(tmp_path / "model.npz", model)
     loaded = model_file.load(tmp_path / "model.npz")
     assert loaded[1:] == model[1:]
@@ -21,7 +22,7 @@ def test_round_trip(tmp_path, key, outputs):
 def test_readable_by_numpy_without_pickle(tmp_path):
     model_file.save(tmp_path / "model.npz", model_file.Model(jl.zeros(4)))
     with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
-        assert set(arrays) == {"w", "b", "names", "features", "loss"}
+        assert set(arrays) == {"w", "b", "names", "features", "loss", "about"}
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])

@@ -202,6 +202,9 @@ class TestCsv:
             ("+3 0", [3, 0], np.float32, ()),
             ("1e2 .5", [100, 0.5], np.float32, ()),
             ("1e30 2e30", [np.float32(1e30), np.float32(2e30)], np.float32, ()),
+            ('"1,5" "2,25"', [1.5, 2.25], np.float32, ()),
+            ('"1,234" 567', [1234, 567], np.float32, ()),
+            ("12% 13%", [np.float32(0.12), np.float32(0.13)], np.float32, ()),
         ],
     )
     def test_targets(self, tmp_path, values, y, dtype, names):
@@ -298,12 +301,12 @@ class TestCsv:
             ("a,y\n1,2,3\n", "Row #2: Expected 2 columns, got 3"),
             (b"\xff,y\n1,2\n", "not a table"),
             (b"a,y\n\xff,2\n", "not a table .*encoded as UTF-8"),
-            ("1,2\n3,4\n", r"target 'y' and the columns \['1', '2'\].*names in the first row"),
+            ("1,2\n3,4\n", r"got \['1', '2'\] among the names .*--no-header"),
             ("y\n1\n", "other columns as features"),
             ("a,a,y\n1,2,3\n", "no name twice"),
             ("a,y\n1,2\nred,3\n", "column 'a' is 'red' in row 3"),
             ("a,y\n1_000,2\n", "column 'a' is '1_000' in row 2"),
-            ("a,y\n2020-01-01,2\n", "column 'a' holds dates, such as '2020-01-01' in row 2"),
+            ("a,y\n2020-01-01,2\n", "column 'a' holds dates, such as 2020-01-01"),
             ("a,y\n1,2\n,2\n,2\n", "column 'a' is missing in row 3 .* and in 2 of 3 rows"),
             ("a,y\n1,2\nNaN,2\n", "column 'a' is missing in row 3"),
             ("a,y\nred,2\n,2\n", "column 'a' is 'red' in row 2"),
@@ -316,30 +319,27 @@ class TestCsv:
             ("a,y\n1,2020-01-01\n", "column 'y' holds dates"),
             ("1.5,2,y\n1,2,3\n", r"got \['1.5', '2'\] among the names"),
             ("a,17,y\n1,2,3\n", r"got \['17'\] among the names"),
-            (",a,y\n0,2,3\n", "column 1 of 3, '', has no name of its own"),
-            ("a,y,\n0,2,\n", "column 3 of 3, '', has no name of its own"),
-            ("Unnamed: 0,a,y\n5,2,3\n", "column 1 of 3, 'Unnamed: 0', has no name"),
-            ("index,a,y\n0,2,3\n1,4,5\n", "column 1 of 3, 'index', counts the rows"),
+            (",a,y\n0,2,3\n", "column '' has no name of its own"),
+            ("a,y,\n0,2,5\n", "column '' has no name of its own"),
+            ("a,y,\n0,2,\n", "column '' is missing in row 2"),
+            ("Unnamed: 0,a,y\n5,2,3\n", "'Unnamed: 0' has no name of .*--drop 'Unnamed: 0'"),
+            ("index,a,y\n0,2,3\n1,4,5\n", "column 'index' counts the rows"),
             ("a,a ,y\n1,2,3\n", "no name twice"),
             ("a,y\n1,2,\n", "Row #2: Expected 2 columns, got 3"),
             ("a,y\n1,ä\n".encode("latin-1"), "not a table .*encoded as UTF-8"),
             ("a,y\n1,b\n".encode("utf-16-le"), "not a table .*encoded as UTF-8"),
             ('a,y\n1,"b\n2,c\n3,d\n', "column 'y' holds several lines in row 2"),
             ('a,y,b\n1,2,"b\n2,3,c\n', "column 'b' holds several lines in row 2"),
-            ("a,y\n1,2\nNA,2\n", "column 'a' is missing in row 3 .*written 'NA'.* 1 of 2 rows"),
+            ("a,y\n1,2\nNA,2\n", "column 'a' is missing in row 3 .* 1 of 2 rows; --missing median"),
             ("a,y\n1,2\nNULL,2\n", "column 'a' is missing in row 3"),
             ("a,y\n1,2\n?,2\n", "column 'a' is missing in row 3"),
-            ('a,y\n1,2\n"1,5",2\n', "column 'a' is '1,5' in row 3 .* written as 1234.5"),
             ("a,y\n01.02.2020,2\n", "column 'a' holds dates"),
             ("a,y\n1,2020-01-01 10:00:00\n", "column 'y' holds dates"),
             ("a,y\n1,EU\n2,NA\n3,\n", "column 'y' is missing in row 4 .* 1 of 3 rows"),
             ('a,y\n1,EU\n2,""\n', "column 'y' is missing in row 3"),
-            ("a,y\n1,5\n2,NA\n", "column 'y' is missing in row 3 .*written 'NA'"),
+            ("a,y\n1,5\n2,NA\n", "column 'y' is missing in row 3 .* --missing drop"),
             ("a,y\n1,5.5\n2,unknown\n", "column 'y' is 'unknown' in row 3"),
             ("a,y\n1,5\n2,6\n3,unknown\n", "column 'y' is 'unknown' in row 4"),
-            ('a,y\n1,"1,5"\n2,"2,5"\n', "column 'y' is '1,5' in row 2 .* written as 1234.5"),
-            ('a,y\n1,"1,234"\n2,567\n', "column 'y' is '1,234' in row 2 .* written as 1234.5"),
-            ("a,y\n1,12%\n2,13%\n", "column 'y' is '12%' in row 2"),
             ("a,y\n1000000000,1\n1000000001,2\n", "column 'a' runs from .* float32 cannot"),
             ("a,y\n1e-50,1\n2e-50,2\n", "column 'a' runs from .* float32 cannot"),
             ("a,y\n1,1700000000.5\n2,1700000001\n", "column 'y' runs from .* float32 cannot"),
@@ -363,5 +363,7 @@ def test_paths(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(FileNotFoundError, match=r"folder.npz is a directory"):
         load(tmp_path / "folder.npz")
-    with pytest.raises(ValueError, match=r"data.parquet: got a file of type '.parquet', expected"):
-        load(tmp_path / "data.parquet")
+    with pytest.raises(FileNotFoundError, match=r"data.parquet does not exist"):
+        load(tmp_path / "data.parquet", "y")
+    with pytest.raises(ValueError, match=r"data.xlsx: got a file of type '.xlsx', expected"):
+        load(tmp_path / "data.xlsx")

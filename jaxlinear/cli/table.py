@@ -1,0 +1,255 @@
+"""A table of named columns as a task: which column is for what, and what becomes of the features.
+
+All that is learned of the columns, such as what a missing value becomes, is learned from the
+training rows.
+
+Importing this module imports pyarrow: do so only when a file must be read.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlinear.cli import target as targets
+from jaxlinear.cli.losses import is_classifier
+from jaxlinear.cli.split import held_out
+from jaxlinear.cli.task import Part, Task
+from jaxlinear.data import coding, columns, delimited, features, tables
+from jaxlinear.data import target as target_column
+from jaxlinear.data.arrays import encode, require_file
+from jaxlinear.data.delimited import Reading
+from jaxlinear.data.features import Coding
+from jaxlinear.data.files import features_of, require_columns
+from jaxlinear.data.problems import Problem, refuse
+
+
+def dialect(options) -> delimited.Dialect:
+    """How the options say that a text file is written."""
+    return delimited.Dialect(
+        options.separator, options.decimal, options.encoding, tuple(options.na),
+        not options.no_header,
+    )  # fmt: skip
+
+
+class _Roles(NamedTuple):
+    """What columns are for, that are no features: weights, offsets, groups, moments; or None."""
+
+    weight: np.ndarray | None
+    offset: np.ndarray | None
+    group: np.ndarray | None
+    time: np.ndarray | None
+
+
+_ROLES = _Roles._fields
+
+
+def of_table(options) -> Task:
+    """The task that a table and the options describe; raises ValueError."""
+    path = Path(options.dataset)
+    require_file(path)
+    _require_target(options, path)
+    choices = coding.Choices(
+        options.missing, options.dates, tuple(options.categorical), True, tuple(options.keep),
+        baseline=options.l2 == 0,
+    )  # fmt: skip
+    asked = {role: getattr(options, role) for role in _ROLES}
+    as_text = {*options.target, *options.categorical, *filter(None, [options.group])}
+    reading = tables.read(path, dialect(options), as_text)
+    apart = tuple(name for name in asked.values() if name)
+    names = features_of(reading, (*options.target, *apart), tuple(options.drop), path)
+
+    y, classes, present = _targets(reading, options, path)
+    roles = _Roles(*(_role(reading, role, name, path) for role, name in asked.items()))
+    every = np.ones(len(present), bool)
+    if choices.missing == "drop":  # of columns that are left out nothing can be missing
+        kept = coding.decide(reading, names, every, choices, path).columns
+        present &= coding.present(reading, [column.name for column in kept], choices)
+    _require_rows(present, path)
+    found = targets.read(y[present], classes, options)
+    _require_use_of(options, found.loss)
+    train, test = _sets(present, found, roles, options)
+    code = coding.decide(reading, names, train, choices, path)
+    dtype = np.float32 if options.no_standardize else np.float64
+
+    def part(rows) -> Part:
+        x = features.matrix(reading, code, rows, path, dtype)
+        return Part(x, found.y[rows[present]], *(r if r is None else r[rows] for r in roles))
+
+    return Task(
+        path.name,
+        part(train),
+        None,
+        part(test) if test.any() else None,
+        found.names,
+        features.names(code),
+        ", ".join(options.target),
+        found.loss,
+        images=False,
+        outputs=tuple(options.target) if len(options.target) > 1 else (),
+        told=_told(reading, code, options, found, present),
+        decided=_decided(code, reading, options, asked),
+    )
+
+
+def _sets(present, found: targets.Target, roles: _Roles, options) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to fit, and those to hold out, as masks of all rows."""
+    by_class = found.y.ndim == 1 and is_classifier(found.loss)
+    apart = {"group": roles.group, "time": roles.time, "classes": found.y if by_class else None}
+    here = {
+        name: rows if rows is None or name == "classes" else rows[present]
+        for name, rows in apart.items()
+    }
+    mask = held_out(int(present.sum()), options.test_fraction, options.seed, **here)
+    test = np.zeros(len(present), bool)
+    if mask is not None:
+        test[np.flatnonzero(present)[mask]] = True
+    return present & ~test, test
+
+
+def read_features(path: Path, decided: dict, options) -> tuple[np.ndarray, np.ndarray | None, list]:
+    """x (n, d) of a table to predict with, as ``decided`` in training; the offset; what to tell.
+
+    A number that is missing, and was not when the model was trained, is NaN.
+    """
+    code = Coding(tuple(columns.Column(**column) for column in decided["columns"]))
+    words = {column.name for column in code.columns if column.kind == "category"}
+    forms = {column.name: column.form for column in code.columns if column.form}
+    require_file(path)
+    reading = tables.read(path, dialect(options), words, forms)
+    offset = decided["roles"]["offset"]
+    needed = tuple(column.name for column in code.columns) + ((offset,) if offset else ())
+    require_columns(reading, needed, path)
+    features.require_kinds(reading, code, path)
+    header = [name for name in reading.columns.schema.names if name in needed]
+    told = ["the columns are in another order, and taken by name"] * (header != [*needed])
+    told += [
+        f"column {column.name!r} holds {', '.join(map(repr, new[:5]))}, not known from training, "
+        "and counted as no category"
+        for column in code.columns
+        if (new := columns.unknown(column, reading.columns[column.name]))
+    ]
+    x = features.matrix(reading, code, None, path)
+    if missing := int(np.isnan(x).any(axis=1).sum()):
+        told.append(f"{missing:,} rows miss a value that the model needs, and have no prediction")
+    return x, _role(reading, "offset", offset, path), told
+
+
+def _require_target(options, path: Path) -> None:
+    if not options.target:
+        raise ValueError(
+            f"{path}: got no --target; expected the name of one column as target, or of several."
+        )
+
+
+def _targets(reading: Reading, options, path: Path):
+    """y (n,) or (n, k), the names of classes, and the rows (n,) that have a target."""
+    found = [target_column.values(reading, name, path) for name in options.target]
+    present = np.all([rows for _, rows in found], axis=0)
+    if options.missing == "error":
+        for name, (_, rows) in zip(options.target, found, strict=True):
+            target_column.require_present(rows, name, reading, path)
+    if len(found) == 1:
+        where = f"{path}: column {options.target[0]!r}"
+        labels, names = encode(found[0][0][present], where)
+        y = np.zeros(len(present), labels.dtype)
+        y[present] = labels
+        return y, names, present
+    words = [
+        name for name, (y, _) in zip(options.target, found, strict=True) if y.dtype.kind == "U"
+    ]
+    if words:
+        problem = Problem(words[0], None, "holds words", "several targets must be numbers")
+        refuse(path, [problem], reading.header)
+    return np.stack([y.astype(np.float32) for y, _ in found], axis=1), (), present
+
+
+def _role(reading: Reading, role: str, name: str | None, path: Path) -> np.ndarray | None:
+    """The column of a role as numbers (n,), every row of which must have one."""
+    if name is None:
+        return None
+    values = reading.columns[name]
+    missing = columns.is_missing(values)
+    problem = None
+    if missing.any():
+        problem = Problem(name, int(missing.argmax()), "is missing", f"--{role} needs every row")
+    elif role == "group":
+        return np.unique(values.to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1]
+    elif str(values.type) in ("string", "bool") or (
+        str(values.type).startswith("timestamp") and role != "time"
+    ):
+        problem = Problem(name, None, f"holds {values.type}", f"--{role} needs numbers")
+    refuse(path, [problem] if problem else [], reading.header)
+    if str(values.type).startswith("timestamp"):
+        return values.to_numpy().astype(np.int64)
+    found = columns.plain(values)
+    bad = ~np.isfinite(found) | ((found < 0) if role == "weight" else False)
+    if bad.any():
+        row = int(bad.argmax())
+        mend = f"--{role} needs finite numbers{', none negative' * (role == 'weight')}"
+        refuse(path, [Problem(name, row, f"is {found[row]:g}", mend)], reading.header)
+    return found
+
+
+def _require_rows(present: np.ndarray, path: Path) -> None:
+    if not present.any():
+        raise ValueError(f"{path} has no row left in which nothing is missing.")
+
+
+def _require_use_of(options, loss: str) -> None:
+    """An offset needs a loss and a solver that have one; groups and time exclude each other."""
+    without = ("squared_error", "softmax_cross_entropy")
+    if options.offset and (loss in without or options.solver not in ("auto", "newton")):
+        raise ValueError(
+            f"got --offset with --loss {loss} and --solver {options.solver}; expected --solver "
+            "newton and a loss such as poisson (of least squares, subtract it from the target)."
+        )
+    if options.group and options.time:
+        raise ValueError("got --group and --time; expected one of them to split the rows by.")
+
+
+def _told(reading: Reading, code: Coding, options, found, present) -> tuple[str, ...]:
+    left = len(present) - int(present.sum())
+    rows = [f"{left:,} of {len(present):,} rows miss a value, and are left out"] if left else []
+    coded = [
+        f"column {column.name!r} is coded as {_how(column)}"
+        for column in code.columns
+        if column.kind != "number"
+    ]
+    filled = [column.name for column in code.columns if column.fill is not None and _misses(
+        reading, column.name)]  # fmt: skip
+    means = [f"missing values become the {options.missing} of training rows in {_few(filled)}"]
+    reason = f"the target {', '.join(map(repr, options.target))} holds {found.reason}"
+    return (reason, *reading.told, *code.left_out, *rows, *coded, *(means if filled else ()))
+
+
+def _misses(reading: Reading, name: str) -> bool:
+    return bool(columns.is_missing(reading.columns[name]).any())
+
+
+def _how(column) -> str:
+    if column.kind == "days":
+        return f"the days since {column.since}"
+    if column.kind == "parts":
+        return "year, month and day of the week"
+    other = ", rare ones together" if columns.OTHER in column.levels else ""
+    count = len(column.levels) + (column.baseline is not None)
+    return f"{count} categories{other}"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" * (len(names) > 5))
+
+
+def _decided(code: Coding, reading: Reading, options, asked: dict) -> dict:
+    """All that another file needs to be read as this one was, and what a person may ask."""
+    by = "group" if options.group else "time" if options.time else "random"
+    return {
+        "columns": [column._asdict() for column in code.columns],
+        "left_out": list(code.left_out),
+        "read": list(reading.told),
+        "target": list(options.target),
+        "roles": asked,
+        "missing": options.missing,
+        "split": {"by": by, "test_fraction": options.test_fraction, "seed": options.seed},
+    }
