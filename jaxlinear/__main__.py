@@ -97,6 +97,12 @@ def _add_columns(group) -> None:
 
     columns = {"nargs": "+", "default": [], "metavar": "COLUMN"}
     option("drop", "columns to leave out", **columns)
+    option(
+        "formula",
+        "target and features as a formula, such as 'price ~ rooms * C(city) + log(area)', in place "
+        "of --target",
+        metavar="FORMULA",
+    )
     option("keep", "columns to keep, although they look like names of the rows", **columns)
     option("categorical", "columns of categories, beside words that repeat", **columns)
     option(

@@ -6,6 +6,7 @@ training rows.
 Importing this module imports pyarrow: do so only when a file must be read.
 """
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ def of_table(options) -> Task:
     """The task that a table and the options describe; raises ValueError."""
     path = Path(options.dataset)
     require_file(path)
+    options, written = _with_formula(options)
     _require_target(options, path)
     choices = coding.Choices(
         options.missing, options.dates, tuple(options.categorical), True, tuple(options.keep),
@@ -58,6 +60,9 @@ def of_table(options) -> Task:
     reading = tables.read(path, dialect(options), as_text)
     apart = tuple(name for name in asked.values() if name)
     names = features_of(reading, (*options.target, *apart), tuple(options.drop), path)
+    if written is not None:
+        require_columns(reading, written.variables, path)
+        names = list(written.variables)
 
     y, classes, present = _targets(reading, options, path)
     roles = _Roles(*(_role(reading, role, name, path) for role, name in asked.items()))
@@ -70,10 +75,11 @@ def of_table(options) -> Task:
     _require_use_of(options, found.loss)
     train, test = _sets(present, found, roles, options)
     code = coding.decide(reading, names, train, choices, path)
+    design = None if written is None else _learn(written, reading, code, train)
     dtype = np.float32 if options.no_standardize else np.float64
 
     def part(rows) -> Part:
-        x = features.matrix(reading, code, rows, path, dtype)
+        x = _features(reading, code, design, rows, path, dtype)
         return Part(x, found.y[rows[present]], *(r if r is None else r[rows] for r in roles))
 
     return Task(
@@ -82,14 +88,48 @@ def of_table(options) -> Task:
         None,
         part(test) if test.any() else None,
         found.names,
-        features.names(code),
+        features.names(code) if design is None else design.names,
         ", ".join(options.target),
         found.loss,
         images=False,
         outputs=tuple(options.target) if len(options.target) > 1 else (),
         told=_told(reading, code, options, found, present),
-        decided=_decided(code, reading, options, asked),
+        decided=_decided(code, design, reading, options, asked),
     )
+
+
+def _with_formula(options):
+    """The options with the target and the categories of a formula; and the formula, or None."""
+    if options.formula is None:
+        return options, None
+    if options.target or options.drop:
+        raise ValueError("got --formula with --target or --drop; the formula says both.")
+    from jaxlinear.data import formula  # loads pandas
+
+    written = formula.parse(options.formula)
+    said = {
+        "target": [written.target],
+        "categorical": [*options.categorical, *written.categories],
+        "keep": [*options.keep, *written.variables],
+    }
+    return argparse.Namespace(**{**vars(options), **said}), written
+
+
+def _learn(written, reading: Reading, code: Coding, rows: np.ndarray):
+    from jaxlinear.data import formula  # loads pandas
+
+    if code.left_out:
+        raise ValueError(f"the formula {written.text!r} cannot be used: {code.left_out[0]}.")
+    return formula.learn(written, reading, code, rows)
+
+
+def _features(reading: Reading, code: Coding, design, rows, path: Path, dtype=np.float64):
+    """x (n, d) of the rows: of the columns as they are coded, or of a formula of them."""
+    if design is None:
+        return features.matrix(reading, code, rows, path, dtype)
+    from jaxlinear.data import formula  # loads pandas
+
+    return formula.matrix(design, reading, code, rows, path).astype(dtype)
 
 
 def _sets(present, found: targets.Target, roles: _Roles, options) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +169,12 @@ def read_features(path: Path, decided: dict, options) -> tuple[np.ndarray, np.nd
         for column in code.columns
         if (new := columns.unknown(column, reading.columns[column.name]))
     ]
-    x = features.matrix(reading, code, None, path)
+    design = decided["formula"]
+    if design is not None:
+        from jaxlinear.data import formula  # loads pandas
+
+        design = formula.Design(**design)
+    x = _features(reading, code, design, None, path)
     if missing := int(np.isnan(x).any(axis=1).sum()):
         told.append(f"{missing:,} rows miss a value that the model needs, and have no prediction")
     return x, _role(reading, "offset", offset, path), told
@@ -241,11 +286,12 @@ def _few(names: list[str]) -> str:
     return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" * (len(names) > 5))
 
 
-def _decided(code: Coding, reading: Reading, options, asked: dict) -> dict:
+def _decided(code: Coding, design, reading: Reading, options, asked: dict) -> dict:
     """All that another file needs to be read as this one was, and what a person may ask."""
     by = "group" if options.group else "time" if options.time else "random"
     return {
         "columns": [column._asdict() for column in code.columns],
+        "formula": None if design is None else design._asdict(),
         "left_out": list(code.left_out),
         "read": list(reading.told),
         "target": list(options.target),

@@ -103,13 +103,21 @@ def _words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(pc.cast(values, pa.string()), MISSING)
 
 
+def levels(column: Column) -> list[str]:
+    """All categories, that without a feature first."""
+    return [*([] if column.baseline is None else [column.baseline]), *column.levels]
+
+
+def places(column: Column, values: pa.ChunkedArray) -> np.ndarray:
+    """The category (n,) of every row, as its place among ``levels``; -1 where it is of none."""
+    among = levels(column)
+    place = pc.index_in(_words(values), pa.array(among, pa.string()))
+    return pc.fill_null(place, among.index(OTHER) if OTHER in among else -1).to_numpy()
+
+
 def _one_hot(column: Column, values: pa.ChunkedArray) -> np.ndarray:
-    words = _words(values)
-    place = pc.fill_null(pc.index_in(words, pa.array(column.levels, pa.string())), -1).to_numpy()
-    if OTHER in column.levels:
-        is_baseline = pc.equal(words, column.baseline or OTHER).to_numpy()
-        place = np.where((place < 0) & ~is_baseline, column.levels.index(OTHER), place)
-    return (place[:, None] == np.arange(len(column.levels))).astype(np.float64)
+    among = np.arange(len(levels(column)))[-len(column.levels) :]
+    return (places(column, values)[:, None] == among).astype(np.float64)
 
 
 def _days(since: str, values: pa.ChunkedArray) -> np.ndarray:

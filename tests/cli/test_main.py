@@ -487,10 +487,6 @@ WRONG = [
     (["train", "--dataset", "{csv}", "--target", "answer", "--loss", "huber"], "needs numbers"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--test-fraction", "1.5"], r"[0, 1)"),
     (["train", "--dataset", "{numbers}", "--target", "price", "--lr", "1e9"], "DIVERGED"),
-    (
-        [*EXACT, "--dataset", "{index}"],
-        "has no column to learn from; column '' is left out: it has",
-    ),
     ([*EXACT, "--dataset", "{latin}"], "encoded as UTF-8"),
     ([*EXACT, "--dataset", "{seconds}", "--no-standardize"], "column 'third' runs from"),
     ([*EXACT, "--dataset", "{late}"], "the target runs from 1700000000 to"),
@@ -519,7 +515,6 @@ def test_wrong_input_is_one_line_and_an_exit_code(
     paths = {
         "csv": write_csv("data.csv", answer=WORD),
         "numbers": write_csv("numbers.csv", price=NUMBER),
-        "index": write_csv("index.csv", **{"": range(150), "price": NUMBER}),
         "latin": write_csv("latin.csv", encoding="latin-1", straße=X[:, 0], price=NUMBER),
         "seconds": write_csv("seconds.csv", third=1_700_000_000 + X[:, 0], price=NUMBER),
         "late": write_csv("late.csv", price=1_700_000_000 + np.arange(150)),

@@ -3,6 +3,7 @@
 What is expected is written out by hand for a few rows; nothing is fitted here.
 """
 
+import csv
 import gzip
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from jaxlinear.__main__ import main, parser
+from jaxlinear.cli import model_file
 from jaxlinear.cli.gather import gather
 
 nan = np.nan
@@ -397,3 +399,169 @@ def test_rows_of_a_group_are_in_one_set(tmp_path):
         assert task.features == ("a",)
         assert not set(task.train.group) & set(task.test.group)
         assert 10 <= len(task.test.x) <= 30
+
+
+FORMULA = [
+    f"{1 + i % 7},{'Rome' if i % 3 else 'Oslo'},{2.0 ** (i % 5)},{i % 2},{i + 0.5}"
+    for i in range(60)
+]
+
+
+def test_a_formula(tmp_path):
+    """As its terms read, and learned from the training rows alone."""
+    pytest.importorskip("formulaic")
+    (tmp_path / "data.csv").write_text(rows("rooms,city,area,floor,price", *FORMULA))
+    arguments = ["train", "--dataset", str(tmp_path / "data.csv"), "--seed", "1"]
+    formula = "price ~ rooms * C(city) + np.log2(area) + C(floor) + scale(rooms)"
+    task = gather(parser().parse_args([*arguments, "--formula", formula]))
+    assert (task.target, task.loss, len(task.test.x)) == ("price", "squared_error", 12)
+    found = dict(zip(task.features, task.train.x.T, strict=True))
+    place = np.round(task.train.y - 0.5).astype(int)
+    rooms = 1 + place % 7
+    rome = (place % 3 != 0).astype(float)
+    deviation = rooms.std(ddof=1)
+    for name, expected in {
+        "rooms": rooms,
+        "C(city)[T.Rome]": rome,
+        "rooms:C(city)[T.Rome]": rooms * rome,
+        "np.log2(area)": place % 5,
+        "C(floor)[T.1]": place % 2,
+        "scale(rooms)": (rooms - rooms.mean()) / deviation,
+    }.items():
+        np.testing.assert_allclose(found.pop(name), expected, atol=1e-12)
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("price", "has no target"),
+        ("log(price) ~ rooms", "expected one column"),
+        ("price ~ rooms - 1", "always fits one"),
+        ("price ~ 1", "names no column"),
+        ("price ~ rooms +", "cannot be read"),
+        ("price ~ garden", "are missing"),
+        ("price ~ np.log(floor)", "is -inf in row 1"),
+        ("price ~ open(area)", r"holds 'open\(area\)'"),
+        ("price ~ I(rooms.__class__)", "holds 'rooms.__class__'"),
+        ("price ~ I(().__class__)", r"holds '\(\).__class__'"),
+        ("price ~ I((lambda: 1)())", "holds|cannot be read"),
+        ("price ~ np.load(rooms)", "holds 'np.load'"),
+        ("price ~ I([a for a in rooms])", "holds|cannot be read"),
+    ],
+)
+def test_formulas_that_are_refused(tmp_path, formula, message):
+    pytest.importorskip("formulaic")
+    (tmp_path / "data.csv").write_text(rows("rooms,city,area,floor,price", *FORMULA))
+    arguments = ["train", "--dataset", str(tmp_path / "data.csv"), "--formula", formula]
+    with pytest.raises(ValueError, match=message):
+        gather(parser().parse_args(arguments))
+
+
+def trained(folder, capsys, text, *options):
+    """The model of a file, and what ``predict`` prints of any other."""
+    (folder / "data.csv").write_text(text)
+    arguments = ["--dataset", str(folder / "data.csv"), *options, "--no-plots", "--out"]
+    assert main(["train", *arguments, str(folder)]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+
+    def predict(text):
+        (folder / "new.csv").write_text(text)
+        code = main(["predict", str(folder / "model.npz"), str(folder / "new.csv")])
+        out, err = capsys.readouterr()
+        return code, list(csv.DictReader(out.splitlines())), err
+
+    return predict
+
+
+MIXED = [
+    f"{'' if i % 9 == 4 else i % 13},{'RGB'[i % 3]},{1 + i % 28}.{1 + i % 12}.2020,"
+    f"{i % 13 + 5 * (i % 3) + 0.5 * ((i * 7) % 11)}"
+    for i in range(90)
+]
+
+
+def test_other_files_are_read_as_the_first_was(tmp_path, capsys):
+    """Another order, other columns beside, what was never seen: said, and never guessed."""
+    options = ["--target", "y", "--missing", "mean", "--solver", "exact", "--l2", "0.001"]
+    predict = trained(tmp_path, capsys, rows("a,word,when,y", *MIXED), *options)
+    code, first, err = predict(rows("a,word,when", "3,R,1.2.2020", ",G,1.3.2020"))
+    assert code == 0 and len(first) == 2 and err == ""
+    code, again, err = predict(rows("when,b,word,a", "1.2.2020,x,R,3", "1.3.2020,y,G,"))
+    assert again == first and "in another order" in err
+    code, new, err = predict(rows("a,word,when", "3,violet,1.2.2020", "3,R,"))
+    assert code == 0 and "holds 'violet', not known from training" in err
+    assert float(new[0]["prediction"]) != float(first[0]["prediction"])
+    for text, message in [
+        (rows("a,when", "3,1.2.2020"), "['word'] are missing"),
+        (rows("a,word,when", "high,R,1.2.2020"), "column 'a' is 'high' in row 2"),
+        (rows("a,word,when", "1,R,soon"), "column 'when' is 'soon' in row 2"),
+        (rows("a,word,when", "inf,R,1.2.2020"), "column 'a' is inf in row 2"),
+    ]:
+        code, _, err = predict(text)
+        assert code == 1 and message in err
+
+
+def test_rows_that_miss_what_no_row_missed_have_no_prediction(tmp_path, capsys):
+    lines = [f"{i % 13},{i % 13 + (i * 7) % 5 + 0.5}" for i in range(60)]
+    predict = trained(tmp_path, capsys, rows("a,y", *lines), "--target", "y", "--l2", "0")
+    code, found, err = predict(rows("a", "3", "NA"))
+    assert code == 0 and "1 rows miss a value that the model needs" in err
+    assert float(found[0]["prediction"]) and found[1]["prediction"] == ""
+
+
+def test_a_formula_predicts_by_what_it_learned(tmp_path, capsys):
+    pytest.importorskip("formulaic")
+    formula = "price ~ rooms * C(city) + scale(area) + poly(rooms, 2)"
+    options = ["--formula", formula, "--test-fraction", "0", "--l2", "0"]
+    predict = trained(tmp_path, capsys, rows("rooms,city,area,floor,price", *FORMULA), *options)
+    _, alone, _ = predict(rows("rooms,city,area", "3,Rome,4"))
+    _, among, _ = predict(rows("rooms,city,area", "3,Rome,4", "7,Oslo,16"))
+    assert alone[0] == among[0]
+    _, every, _ = predict(rows("rooms,city,area,floor,price", *FORMULA))
+    price = np.arange(60) + 0.5
+    residual = price - [float(row["prediction"]) for row in every]
+    assert abs(residual.mean()) < 1e-3 and residual.std() <= price.std()
+
+
+def test_show_prints_what_a_model_holds(tmp_path, capsys):
+    trained(
+        tmp_path, capsys, rows("a,word,when,y", *MIXED), *Y, "--missing", "mean", "--l2", "0.001"
+    )
+    assert main(["show", str(tmp_path / "model.npz")]) == 0
+    shown = capsys.readouterr().out
+    model = model_file.load(tmp_path / "model.npz")
+    for text in ("squared_error", "72 train, 18 test", "word: category, of B, G, R", "since 2020-"):
+        assert text in shown
+    for name, value in zip(model.features, model.params.w, strict=True):
+        line = next(line for line in shown.splitlines() if line.split("  ")[0] == name)
+        assert float(line.split()[-1]) == pytest.approx(float(value), rel=1e-4)
+
+
+def test_offsets_and_weights(tmp_path, capsys):
+    """Rates by an exposure: as a Poisson fit by hand; a weight of 2 is a row twice."""
+    rng = np.random.default_rng(0)
+    a, exposure = rng.normal(size=200), rng.uniform(1, 9, 200)
+    counts = rng.poisson(exposure * np.exp(0.5 * a - 1))
+    lines = [
+        f"{v:.17g},{np.log(e):.17g},{1 + i % 2},{c}"
+        for i, (v, e, c) in enumerate(zip(a, exposure, counts, strict=True))
+    ]
+    options = [
+        *("--task", "counts", "--offset", "log_e", "--weight", "w", "--test-fraction", "0"),
+        *("--l2", "0", "--target", "c"),
+    ]
+    predict = trained(tmp_path, capsys, rows("a,log_e,w,c", *lines), *options)
+    w, b = 0.0, 0.0
+    for _ in range(50):  # Newton's method
+        mean = exposure * np.exp(w * a + b)
+        weight = 1 + np.arange(200) % 2
+        x = np.stack([a, np.ones(200)])
+        step = np.linalg.solve((x * weight * mean) @ x.T, x @ (weight * (counts - mean)))
+        w, b = w + step[0], b + step[1]
+    params = model_file.load(tmp_path / "model.npz").params
+    np.testing.assert_allclose([float(params.w[0]), float(params.b)], [w, b], rtol=1e-4)
+    _, found, _ = predict(rows("a,log_e", f"1,{np.log(5)}"))
+    assert float(found[0]["prediction"]) == pytest.approx(5 * np.exp(w + b), rel=1e-4)
+    code, _, err = predict(rows("a", "1"))
+    assert code == 1 and "['log_e'] are missing" in err
