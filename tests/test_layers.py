@@ -13,7 +13,7 @@ PACKAGE = ROOT / "jaxlinear"
 
 # A part, a folder or a module beside them, imports only from the rows above its own.
 LAYERS = [
-    ["types", "compiler"],
+    ["types", "compiler", "files"],
     ["checks", "loops"],
     ["rows", "endings", "choice"],
     ["model", "linalg"],

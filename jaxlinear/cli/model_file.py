@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlinear.data.atomic import replacing
+from jaxlinear.files.atomic import replacing
 from jaxlinear.types import Linear
 
 __all__ = ["Model", "load", "save"]

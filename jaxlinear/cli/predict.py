@@ -11,8 +11,8 @@ from jaxlinear.cli import model_file
 from jaxlinear.cli.gather import NAMED, fashion_mnist
 from jaxlinear.cli.losses import has_signs, is_classifier, is_independent, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
-from jaxlinear.data.atomic import replacing
 from jaxlinear.data.files import is_table, load_features
+from jaxlinear.files.atomic import replacing
 
 
 def run(options) -> None:

@@ -14,7 +14,7 @@ from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
 from jaxlinear.cli.report import make_report, table
 from jaxlinear.cli.task import Task
-from jaxlinear.data.atomic import replacing
+from jaxlinear.files.atomic import replacing
 
 
 def run(options) -> None:

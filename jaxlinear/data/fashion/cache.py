@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlinear.data.atomic import replacing
 from jaxlinear.data.fashion.files import FILES, Split, Splits, check
+from jaxlinear.files.atomic import replacing
 
 
 def write(folder: Path, splits: Splits) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from jaxlinear.data.atomic import replacing
 from jaxlinear.data.fashion.files import WAYS_OUT, File, all_files, read_file
+from jaxlinear.files.atomic import replacing
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 TIMEOUT = 30  # seconds without a byte

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlinear.data.atomic import replacing
 from jaxlinear.data.fashion.files import CLASSES, Split, read
 from jaxlinear.data.fashion.sample import PATH
+from jaxlinear.files.atomic import replacing
 
 PER_CLASS = {"train": 600, "test": 100}
 
