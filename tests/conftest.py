@@ -33,7 +33,12 @@ OF_COMPILERS = ("test_compiler", "test_guard", "test_chapter", "test_reference")
 # Where rounding is the subject too, all optimisations stay.
 COMPILED_AS_EVER = {*OF_COMPILERS, "test_gram", "test_losses"}
 
-CHEAP = ("test_layers", "test_files", "test_checks")  # all of whose cases run: nothing compiles
+CHEAP = (
+    "test_layers",
+    "test_files",
+    "test_trees",
+    "test_checks",
+)  # all of whose cases run: nothing compiles
 
 # These take longest, and one that began last would leave the other worker idle.
 FIRST = ("test_readme", "test_selection", "test_convex", "test_row_space")
