@@ -1,20 +1,18 @@
 """Many models in one call: a run over a pytree of hyper-parameters, a chunk of models at a time."""
 
 import functools
-import os
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.typing import ArrayLike
 from jaxtyping import Array, Num, PyTree
 
 from jaxlinear import checks
+from jaxlinear.many import programs
 
 
 def grid(**values: Any) -> dict[str, Any]:
@@ -81,7 +79,7 @@ def sweep(
         return jax.lax.map(run, hypers, batch_size=size)
     hypers = jax.tree.map(jnp.asarray, hypers)
     if chunk == "auto":
-        size = _that_fits(run, hypers, models)
+        size = programs.models_that_fit(run, hypers, models)
     if size == models:
         with _bar(progress, models) as bar:
             result = jax.block_until_ready(_run(run, hypers))
@@ -142,69 +140,12 @@ def _in_chunks(run: Callable, hypers: PyTree, models: int, size: int, progress: 
 
 
 def _run(run: Callable, hypers: PyTree) -> PyTree:
-    call, data = _program(run, hypers)
-    return call(data, hypers)
-
-
-# The compiled programs of every ``run``, kept for as long as ``run`` itself exists.
-_programs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def _program(run: Callable, hypers: PyTree) -> tuple[Callable, list]:
-    """``call`` and ``data`` such that ``call(data, hypers)`` are the stacked results.
-
-    ``data`` are the arrays that ``run`` closes over. As constants of megabytes inside the program
-    they would make compilation take twice as long.
-    """
-    leaves, structure = jax.tree.flatten(hypers)
-    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    shape = structure, shapes, jax.config.jax_enable_x64
-    programs = _programs.setdefault(run, {})
-    if shape not in programs:
-        traced, out = jax.make_jaxpr(jax.vmap(run), return_shape=True)(hypers)
-
-        @jax.jit
-        def call(data, hypers):
-            whole = ClosedJaxpr(traced.jaxpr, data)
-            flat = jaxpr_as_fun(whole)(*jax.tree.leaves(hypers))
-            return jax.tree.unflatten(jax.tree.structure(out), flat)
-
-        programs[shape] = call, traced.consts
-    return programs[shape]
+    program = programs.of(run, hypers)
+    return program.call(program.data, hypers)
 
 
 def _part(rows: np.ndarray, leaf: Array) -> Array:
     return jax.device_put(leaf[rows], leaf.sharding)  # on the same devices as the whole
-
-
-def _that_fits(run: Callable, hypers: PyTree, models: int) -> int:
-    """How many models at once fit in memory beside the results of all models."""
-    free, size = _free_memory(), models
-    while size > 1:
-        part = jax.eval_shape(
-            lambda tree, size=size: jax.tree.map(lambda a: a[:size], tree), hypers
-        )
-        call, data = _program(run, part)
-        memory = call.lower(data, part).compile().memory_analysis()
-        if memory is None or free is None:
-            return size
-        results = 2 * memory.output_size_in_bytes * models // size  # as chunks, and concatenated
-        if memory.temp_size_in_bytes + results <= free:
-            return size
-        share = max(free - results, 0) / max(memory.temp_size_in_bytes, 1)
-        size = max(1, min(size // 2, int(size * share)))
-    return size
-
-
-def _free_memory() -> int | None:
-    """Bytes that may be used: 0.9 of the free memory of an accelerator, half of the host's."""
-    statistics = jax.devices()[0].memory_stats() or {}
-    if "bytes_limit" in statistics:
-        return int(0.9 * (statistics["bytes_limit"] - statistics["bytes_in_use"]))
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):  # not on every system
-        return None
 
 
 def _read(stack: PyTree, name: str) -> PyTree:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
+from jaxlinear.many import programs
 from jaxlinear.types import Status
 
 module = sys.modules["jaxlinear.many.sweep"]  # jl.sweep is the function
@@ -72,10 +73,10 @@ def test_a_member_is_what_it_is_alone(fits, alone):
 @pytest.mark.parametrize("chunk", [4, "auto"])
 def test_chunks_change_nothing(fits, chunk, monkeypatch):
     sizes = []
-    room = 5 * module._program(run, HYPERS)[0].lower(
-        module._program(run, HYPERS)[1], HYPERS
-    ).compile().memory_analysis().temp_size_in_bytes // 6  # fmt: skip
-    monkeypatch.setattr(module, "_free_memory", lambda: room)
+    program = programs.of(run, HYPERS)
+    memory = program.call.lower(program.data, HYPERS).compile().memory_analysis()
+    room = 5 * memory.temp_size_in_bytes // 6
+    monkeypatch.setattr(programs, "_free_memory", lambda: room)
     original = module._run
     monkeypatch.setattr(
         module, "_run", lambda run, part: sizes.append(len(part["lr"])) or original(run, part)
@@ -114,7 +115,7 @@ def test_what_is_no_number_counts_where_it_has_weight(fits):
 
 def test_all_weights_meet_a_minibatch_in_one_product():
     """No array has models, examples and features at once, though each model has its own folds."""
-    call, data = module._program(run, jax.tree.map(jnp.asarray, HYPERS))
+    call, data, *_ = programs.of(run, jax.tree.map(jnp.asarray, HYPERS))
     text = call.lower(data, HYPERS).compile().as_text()
     assert f"f32[{MODELS * K},{D}]" in text or f"f32[{MODELS},{K},{D}]" in text
     for shape in ((MODELS, SIZE, D), (SIZE, MODELS, D), (MODELS, D, SIZE), (MODELS, N, D)):
@@ -123,7 +124,7 @@ def test_all_weights_meet_a_minibatch_in_one_product():
 
 def test_data_are_not_compiled_into_the_program():
     x = jnp.asarray(rng.normal(size=(4321, D)).astype(np.float32))
-    call, data = module._program(lambda lr: jnp.sum(x * lr), jnp.arange(2.0))
+    call, data, *_ = programs.of(lambda lr: jnp.sum(x * lr), jnp.arange(2.0))
     assert any(leaf.shape == x.shape for leaf in data)
     assert len(call.lower(data, jnp.arange(2.0)).as_text()) < x.nbytes // 10
 
