@@ -1,18 +1,21 @@
 """Many models in one call: a run over a pytree of hyper-parameters, a chunk of models at a time."""
 
 import functools
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array, Num, PyTree
 
 from jaxlinear import checks
-from jaxlinear.many import programs
+from jaxlinear.many import kept, programs
 
 
 def grid(**values: Any) -> dict[str, Any]:
@@ -41,7 +44,12 @@ def grid(**values: Any) -> dict[str, Any]:
 
 
 def sweep(
-    run: Callable, hypers: PyTree, *, chunk: int | str | None = None, progress: bool = False
+    run: Callable,
+    hypers: PyTree,
+    *,
+    chunk: int | str | None = None,
+    progress: bool = False,
+    resume: str | os.PathLike | None = None,
 ) -> PyTree:
     """``run(hyper)`` for every hyper of ``hypers``, whose leaves have a leading axis of models.
 
@@ -58,13 +66,21 @@ def sweep(
       chunk: how many models at once: None for all, a number, or "auto" for as many as fit into
         the memory that is free, by the memory analysis of the compiled program.
       progress: show a progress bar, which advances by chunks.
+      resume: a directory, which is made where it is not there. Every chunk that is done is
+        written there, whole or not at all, and the same call after an interruption of any kind
+        computes only the others: the results are, to the last bit, those of a sweep that was
+        never stopped. "auto" takes the size of the chunks that are there. What ``run`` does is
+        known by what JAX has traced: its operations, and the data that it closes over. What it
+        asks of the host while it runs, by a callback, is not, nor the settings of the compiler.
 
     Returns:
       The stacked results. Ctrl-C during a sweep in chunks warns, and returns the results of the
       models that are done, the first ones of ``hypers``.
 
     Raises:
-      ValueError or TypeError where leaves differ in length, or chunk is not a valid number.
+      ValueError or TypeError where leaves differ in length, or chunk is not a valid number; where
+      the files of ``resume`` are of other hypers, another chunk, run or version of JAX, or are
+      damaged. OSError where they cannot be written.
 
     Takes the place of scikit-learn's ``GridSearchCV`` with joblib, without processes.
 
@@ -76,10 +92,16 @@ def sweep(
     models = _models(hypers, "hypers")
     size = models if chunk in (None, "auto") else min(models, checks.count(chunk, "chunk"))
     if checks.is_traced(hypers):
+        if resume is not None:
+            raise ValueError("resume is given under jit or vmap; expected None. Sweep outside.")
         return jax.lax.map(run, hypers, batch_size=size)
     hypers = jax.tree.map(jnp.asarray, hypers)
     if chunk == "auto":
-        size = programs.models_that_fit(run, hypers, models)
+        there = None if resume is None else kept.chunk_size(Path(resume))
+        size = there or programs.models_that_fit(run, hypers, models)
+    if resume is not None:
+        directory = kept.opened(resume, run, hypers, models, size)
+        return _in_chunks(run, hypers, models, size, progress, directory)
     if size == models:
         with _bar(progress, models) as bar:
             result = jax.block_until_ready(_run(run, hypers))
@@ -119,23 +141,36 @@ def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
     return jax.tree.map(choose, results)
 
 
-def _in_chunks(run: Callable, hypers: PyTree, models: int, size: int, progress: bool):
+def _in_chunks(
+    run: Callable,
+    hypers: PyTree,
+    models: int,
+    size: int,
+    progress: bool,
+    directory: kept.Kept | None = None,
+):
     """All chunks have one shape and one program; the last one is padded with the last model."""
-    done = []
+    starts, done = range(0, models, size), []
+    there = kept.read(directory) if directory else {}
     with _bar(progress, models) as bar:
         try:
-            for start in range(0, models, size):
-                rows = np.minimum(np.arange(start, start + size), models - 1)
-                part = jax.tree.map(functools.partial(_part, rows), hypers)
-                done.append(_run(run, part))
-                jax.block_until_ready(done[-1])
+            for start in starts:
+                if start in there:
+                    result = _placed(there.pop(start), hypers)
+                else:
+                    rows = np.minimum(np.arange(start, start + size), models - 1)
+                    part = jax.tree.map(functools.partial(_part, rows), hypers)
+                    result = jax.block_until_ready(_run(run, part))
+                    if directory:
+                        kept.write(directory, start, result)
+                done.append(result)
                 bar.update(min(size, models - start))
         except KeyboardInterrupt:
-            done = [part for part in done if all(leaf.is_ready() for leaf in jax.tree.leaves(part))]
             if not done:
                 raise
-            message = f"sweep was interrupted; these are the first {size * len(done):,} of"
-            warnings.warn(f"{message} {models:,} models.", stacklevel=3)
+            first = f"{min(size * len(done), models):,} of {models:,} models."
+            more = " The same call goes on from here." if directory else ""
+            warnings.warn(f"sweep was interrupted; these are the first {first}{more}", stacklevel=3)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:models], *done)
 
 
@@ -146,6 +181,14 @@ def _run(run: Callable, hypers: PyTree) -> PyTree:
 
 def _part(rows: np.ndarray, leaf: Array) -> Array:
     return jax.device_put(leaf[rows], leaf.sharding)  # on the same devices as the whole
+
+
+def _placed(result: PyTree, hypers: PyTree) -> PyTree:
+    """Results from a file, on the devices of the hyper-parameters, and split by models as these."""
+    sharding = jax.tree.leaves(hypers)[0].sharding
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:1]))
+    return jax.device_put(result, sharding)
 
 
 def _read(stack: PyTree, name: str) -> PyTree:
