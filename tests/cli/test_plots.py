@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgba
 
 import jaxlinear as jl
 from jaxlinear.cli import plots
+from jaxlinear.cli.plots.drawing import BLUE
 
 NAMES = ("cat", "dog", "bird")
 Y = np.array([0, 1, 2, 2, 1, 0, 2], np.int32)
@@ -18,6 +19,7 @@ PREDICTED = jnp.array([0, 2, 2, 1, 1, 0, 2], jnp.int32)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6), np.uint8)
 OUTPUTS = np.random.default_rng(1).normal(size=(7, 3)) + 2 * np.eye(3)[Y]
 L2S = np.array([1.0, 0.1, 0.01])
+CURVES = np.random.default_rng(2).random((40, 3)) + 1
 WEIGHTS = np.array([[0.1, -3.0, 0.0], [2.0, 0.5, 0.0]], np.float32)
 
 PICTURES = {
@@ -40,6 +42,11 @@ PICTURES = {
     "weights_of_one_output": lambda: plots.weights_by_feature(
         linear(WEIGHTS[0]), ["a", "b", "c"], ["cat"]
     ),
+    "weights_with_intervals": lambda: plots.weights_by_feature(
+        linear(WEIGHTS[0]), ["a", "b", "c"], ["cat"], interval=(WEIGHTS[0] - 1, WEIGHTS[0] + 1)
+    ),
+    "many_curves": lambda: plots.many_curves(CURVES, {"lr": np.arange(40.0)}),
+    "heat_map": lambda: plots.heat_map(jl.grid(lr=[0.1, 1.0], l2=[0, 1e-5]), [0.1, 0.2, np.nan, 1]),
 }
 
 
@@ -187,6 +194,53 @@ def test_the_heat_map_is_features_by_outputs():
     axes = plots.weights_by_feature(linear(WEIGHTS), ("a", "b", "c"), NAMES[:2]).axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), WEIGHTS.T[[1, 0, 2]])
     assert ticks(axes.yaxis) == ["b", "a", "c"] and ticks(axes.xaxis) == ["cat", "dog"]
+
+
+def intervals(axes):
+    """The ends (low, high) by the place of the feature."""
+    (bars,) = (each for each in axes.collections if len(each.get_paths()[0].vertices) == 2)
+    return {each[0, 1]: tuple(each[:, 0]) for each in (p.vertices for p in bars.get_paths())}
+
+
+def test_intervals_are_bars_from_end_to_end():
+    w = np.array([1.0, -3.0, 0.5, 2.0])
+    low, high = jnp.array([0.5, -4.0, -1.0, jnp.nan]), jnp.array([1.5, -2.0, 4.0, 3.0])
+    figure = plots.weights_by_feature(linear(w), list("abcd"), ["y"], interval=(low, high))
+    (axes,) = figure.axes
+    assert intervals(axes) == {0: (-4, -2), 2: (0.5, 1.5), 3: (-1, 4)}  # b, a, c; d has none
+    points = axes.collections[-1]
+    np.testing.assert_allclose(points.get_offsets(), [[-3, 0], [2, 1], [1, 2], [0.5, 3]])
+    colors = [plots.ORANGE, plots.GREY, BLUE, plots.GREY]
+    np.testing.assert_allclose(points.get_facecolors(), [to_rgba(color) for color in colors])
+    assert ticks(axes.yaxis) == list("bdac") and axes.yaxis_inverted()
+    assert "all features; 1 without one" in figure.get_suptitle()
+
+
+def test_every_output_has_a_panel_of_its_intervals():
+    w = np.random.default_rng(3).normal(size=(6, 50))
+    names, features = [f"k{i}" for i in range(6)], [f"f{i}" for i in range(50)]
+    figure = plots.weights_by_feature(linear(w), features, names, interval=(w - 1, w + 2))
+    assert "the 20 largest of 50" in figure.get_suptitle()
+    largest = np.argsort(-np.abs(w).max(axis=0), kind="stable")[:20]
+    panels = [axes for axes in figure.axes if axes.axison]
+    for axes, weights, name in zip(panels, w[:, largest], names, strict=True):
+        assert axes.get_title() == name and len(intervals(axes)) == 20
+        np.testing.assert_allclose(intervals(axes)[7], weights[7] + np.array([-1, 2]), rtol=1e-6)
+    assert ticks(panels[0].yaxis) == [f"f{i}" for i in largest]
+
+
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        ((WEIGHTS, WEIGHTS[:, :2]), r"\(2, 3\) and \(2, 2\); expected \(2, 3\) twice"),
+        ((WEIGHTS, WEIGHTS - 1), r"interval has 6 weights whose low is above their high"),
+        (WEIGHTS[0], r"interval is a ndarray; expected two arrays, \(low, high\)"),
+        (0.95, r"interval is a float; expected two arrays"),
+    ],
+)
+def test_intervals_of_another_shape_are_refused(interval, message):
+    with pytest.raises(ValueError, match=message):
+        plots.weights_by_feature(linear(WEIGHTS), list("abc"), NAMES[:2], interval=interval)
 
 
 # ------------------------------------------------------------------ classes

@@ -1,4 +1,4 @@
-"""Pictures of a fit: how it learned, what it learned, and where it is wrong.
+"""Pictures of fits: how they learned, what they learned, where they are wrong, which is best.
 
 Every function returns a new ``matplotlib.figure.Figure``, which a notebook shows and ``save``
 writes. No pyplot and no setting of matplotlib is touched, so a server without a screen and a
@@ -11,7 +11,9 @@ except ImportError as error:
     raise ImportError('Pictures need matplotlib: pip install "jaxlinear[plots]"') from error
 
 from jaxlinear.cli.plots.classes import calibration_curve, confusion_matrix, roc_curves
+from jaxlinear.cli.plots.curves import many_curves
 from jaxlinear.cli.plots.drawing import GREY, ORANGE, save
+from jaxlinear.cli.plots.grids import heat_map
 from jaxlinear.cli.plots.images import example_grid, weight_images
 from jaxlinear.cli.plots.numbers import predictions, residuals
 from jaxlinear.cli.plots.training import learning_curves, penalty_curve
@@ -23,7 +25,9 @@ __all__ = [
     "calibration_curve",
     "confusion_matrix",
     "example_grid",
+    "heat_map",
     "learning_curves",
+    "many_curves",
     "penalty_curve",
     "predictions",
     "residuals",

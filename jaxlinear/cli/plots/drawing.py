@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#000000")
 TITLE, LABEL, TICK = 15, 13, 11  # points, readable from the back of a room
+DECADES = 100  # a greatest value so many times the least asks for a logarithmic scale
 MANY = 20  # beyond it neither the numbers in cells nor one more bar can be read
 
 
@@ -34,9 +35,10 @@ def name_cells(axes, rows: list[str], columns: list[str]) -> None:
     axes.tick_params(length=0)
 
 
-def colorbar(axes, drawn, label: str) -> None:
+def colorbar(axes, drawn, label: str, extend: str = "neither") -> None:
     """The scale of the colours, beside the axes."""
-    bar = drawn.get_figure().colorbar(drawn, ax=axes, shrink=0.85, aspect=25)
+    style = {"shrink": 0.85, "aspect": 25, "extend": extend}
+    bar = drawn.get_figure().colorbar(drawn, ax=axes, **style)
     bar.set_label(label, fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
     bar.outline.set_visible(False)
