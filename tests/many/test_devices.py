@@ -4,8 +4,10 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
@@ -107,6 +109,26 @@ def check():
     check_sgd(jl.Batch(x, y))
     check_that_rows_stay(jl.Batch(x, y))
     check_rows_that_do_not_divide(jl.Batch(x, y))
+    check_that_a_sweep_goes_on()
+
+
+def check_that_a_sweep_goes_on():
+    """What comes from files lies on the devices where it would have been computed."""
+    lrs = jl.grid(lr=np.linspace(0.01, 0.2, 16, dtype=np.float32))
+    hypers = jl.sharding.over_models(jl.sharding.mesh(models=8), lrs)
+
+    def run(hyper):
+        return {"one": hyper["lr"] * 2, "many": jnp.outer(hyper["lr"] * jnp.ones(2), jnp.ones(3))}
+
+    expected = jl.sweep(run, hypers, chunk=8)
+    with tempfile.TemporaryDirectory() as directory:
+        for remove in ("models-000000008.npz", "models-000000000.npz", None):
+            fits = jl.sweep(run, hypers, chunk=8, resume=directory)
+            for got, other in zip(*map(jax.tree.leaves, (fits, expected)), strict=True):
+                np.testing.assert_array_equal(got, other)
+                assert got.sharding == other.sharding, (got.sharding, other.sharding)
+            if remove:
+                os.remove(os.path.join(directory, remove))
 
 
 def check_rows_that_do_not_divide(batch):

@@ -28,6 +28,11 @@ def many_curves(
     that stopped early keep their last value. Up to 10 models are a line each.
 
     Raises ValueError for other shapes, and for a metric that is not there.
+
+    >>> history = 1 / np.linspace(0.1, 1, 40)[:, None] + np.zeros(5)
+    >>> figure = many_curves(history, {"lr": np.linspace(0.1, 1, 40)})
+    >>> print(figure.axes[0].get_title())
+    Training objective of 40 models
     """
     curves, name = _curves(fits, metric)
     greatest = greatest_is_best(name, best)

@@ -19,7 +19,7 @@ from jaxlinear.cli.plots.hypers import (
     shown,
 )
 
-_NUMBERS = 12  # columns beyond which numbers in cells cannot be read
+_NUMBERS = 16  # columns beyond which numbers in cells cannot be read
 
 
 def heat_map(
@@ -40,6 +40,11 @@ def heat_map(
     in an arrow.
 
     Raises ValueError for other shapes, and where ``hypers`` are no grid.
+
+    >>> hypers = jl.grid(lr=[0.01, 0.1, 1.0], l2=[0.0, 1e-5])
+    >>> figure = heat_map(hypers, [0.4, 0.4, 0.2, 0.3, np.nan, np.nan], name="Validation error")
+    >>> print(figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel())
+    lr l2
     """
     scores = np.asarray(scores, float)
     if scores.ndim != 1 or not scores.size:
