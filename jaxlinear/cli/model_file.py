@@ -19,7 +19,8 @@ _EXPECTED = "a model.npz that `jaxlinear train` wrote."
 class Model(NamedTuple):
     """Parameters, the names of the classes and of the features (or ()), and of the loss.
 
-    ``about`` is what was decided when it was trained: plain enough for JSON.
+    ``about`` is what was decided when it was trained: plain enough for JSON. ``covariance`` and
+    ``noise`` are those of ``errors.Errors``, or None.
     """
 
     params: Linear
@@ -27,6 +28,8 @@ class Model(NamedTuple):
     features: tuple[str, ...] = ()
     loss: str = ""
     about: dict = {}  # noqa: RUF012 - never written to
+    covariance: np.ndarray | None = None
+    noise: float | None = None
 
 
 def save(path: str | os.PathLike, model: Model) -> None:
@@ -39,6 +42,9 @@ def save(path: str | os.PathLike, model: Model) -> None:
         "loss": np.array(model.loss),
         "about": np.array(json.dumps(model.about)),
     }
+    for name in ("covariance", "noise"):
+        if getattr(model, name) is not None:
+            arrays[name] = np.asarray(getattr(model, name), np.float64)
     with replacing(Path(path)) as file:
         np.savez(file, **arrays)
 
@@ -53,7 +59,9 @@ def load(path: str | os.PathLike) -> Model:
             params = Linear(arrays["w"], arrays["b"])
             names, features = (tuple(arrays[key].tolist()) for key in ("names", "features"))
             about = json.loads(str(arrays["about"])) if "about" in arrays else {}
-            return Model(params, names, features, str(arrays["loss"]), about)
+            covariance = arrays.get("covariance")
+            noise = float(arrays["noise"]) if "noise" in arrays else None
+            return Model(params, names, features, str(arrays["loss"]), about, covariance, noise)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; expected {_EXPECTED}") from error
     except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlinear.cli import model_file
+from jaxlinear.cli import errors, model_file
 from jaxlinear.cli.gather import NAMED, fashion_mnist
 from jaxlinear.cli.losses import has_signs, is_classifier, is_independent, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
@@ -21,7 +21,10 @@ def run(options) -> None:
     x, offset, told = _features(model, options)
     for note in told:
         print(f"jaxlinear: {note}", file=sys.stderr)
-    header, rows = _rows(model, outputs_of(model.params, x, offset))
+    o = outputs_of(model.params, x, offset)
+    header, rows = _rows(model, o)
+    if model.covariance is not None and not is_classifier(model.loss):
+        header, rows = _with_intervals(model, x, o, header, rows)
     for row in np.flatnonzero(np.isnan(x).any(axis=1)) if x.dtype != np.uint8 else ():
         rows[row] = [""] * len(header)
     text = io.StringIO()
@@ -62,6 +65,23 @@ def _rows(model: model_file.Model, o: np.ndarray) -> tuple[list[str], list[list]
         for row, p in zip(rows, mean_of(model.loss, o), strict=True):
             row += [f"{each:.6g}" for each in p]
     return header, rows
+
+
+def _with_intervals(model: model_file.Model, x, o, header, rows):
+    """Beside every number where 95 % of new rows lie, or, of other losses, where the mean does."""
+    columns = _columns(o)
+    k = columns.shape[1]
+    away = errors.of_outputs(errors.Errors(model.covariance, model.noise), x, k)
+    if model.noise is not None:
+        away = np.sqrt(away**2 + model.noise)
+    low, high = (_columns(mean_of(model.loss, columns + z * away)) for z in (-errors.Z, errors.Z))
+    kind = "" if model.noise is not None else "mean_"
+    names = [f"{kind}{side}{name.removeprefix('prediction')}" for name in header for side in
+             ("low", "high")]  # fmt: skip
+    ends = np.stack([low, high], axis=2).reshape(len(rows), -1)
+    return [*header, *names], [
+        [*row, *(f"{value:.9g}" for value in more)] for row, more in zip(rows, ends, strict=True)
+    ]
 
 
 def _columns(part: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxlinear.cli import model_file
+from jaxlinear.cli import errors, model_file
 
 _LARGEST = 40  # coefficients that are shown, unless all are asked for
 
@@ -66,10 +66,14 @@ def _coefficients(model: model_file.Model, every: bool) -> list[str]:
     if not every and len(order) > _LARGEST:
         order = np.argsort(-np.abs(w).max(axis=0))[:_LARGEST]
     width = max(18, *(len(features[j]) + 2 for j in order))
+    numbers, ends = [*w.T, b], []
+    if model.covariance is not None and len(w) == 1:
+        found = errors.intervals(model.params, errors.Errors(model.covariance, model.noise))
+        outputs, ends = [*outputs, "low", "high"], [[*end.w.reshape(-1, 1), end.b] for end in found]
     lines = [" " * width + "".join(f"{name:>14}" for name in outputs)]
-    lines.append(f"{'intercept':<{width}}" + "".join(f"{value:>14.6g}" for value in b))
-    for j in order:
-        numbers = "".join(f"{value:>14.6g}" for value in w[:, j])
-        lines.append(f"{features[j]:<{width}}{numbers}")
+    for j in (-1, *order):
+        values = np.concatenate([np.atleast_1d(part[j]) for part in (numbers, *ends)])
+        name = features[j] if j >= 0 else "intercept"
+        lines.append(f"{name:<{width}}" + "".join(f"{value:>14.6g}" for value in values))
     rest = len(features) - len(order)
     return [*lines, *([f"And {rest:,} smaller ones; --all shows them."] if rest else [])]

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 import jaxlinear as jl
-from jaxlinear.cli import penalty, units
+from jaxlinear.cli import errors, penalty, units
+from jaxlinear.cli.errors import Errors
 from jaxlinear.cli.interruptible import interruptible
 from jaxlinear.cli.losses import LOSSES
 from jaxlinear.cli.scores import watched
@@ -27,13 +28,19 @@ _EPOCHS, _STEPS = 10, 1000  # by default at least: small files need many epochs 
 
 
 class Solution(NamedTuple):
-    """A fit, its parameters for the columns as they are and for standardised ones, and seconds."""
+    """A fit, its parameters for the columns as they are and for standardised ones, and seconds.
+
+    ``interval`` are the ends of the intervals of the standardised ones, and ``errors`` those of the
+    parameters for the columns as they are; None where the fit is no optimum.
+    """
 
     fit: jl.Fit
     params: jl.Linear
     standard: jl.Linear
     seconds: dict[str, float | None]
     choice: penalty.Choice | None
+    errors: Errors | None = None
+    interval: tuple[jl.Linear, jl.Linear] | None = None
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -79,7 +86,19 @@ def solve(task: Task, options) -> Solution:
     fit, seconds, choice = SOLVERS[options.solver](task, options)
     _require_finite(fit, options)
     params = units.fold_back(fit.params, fitted)
-    return Solution(fit, params, units.express(params, standard), seconds, choice)
+    expressed = units.express(params, standard)
+    solution = Solution(fit, params, expressed, seconds, choice)
+    if options.solver == "sgd" or fit.report.status != jl.Status.CONVERGED:
+        return solution
+    found = errors.at_optimum(
+        task.loss, fit.params, train, options.l2 if choice is None else choice.l2
+    )
+    if found is None:
+        return solution
+    outputs = params.b.size
+    found = errors.rescaled(found, fitted.shift, fitted.scale, outputs)
+    there = errors.expressed(found, standard.shift, standard.scale, outputs)
+    return solution._replace(errors=found, interval=errors.intervals(expressed, there))
 
 
 def _exact(task: Task, options):

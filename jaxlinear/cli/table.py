@@ -8,10 +8,10 @@ Importing this module imports pyarrow: do so only when a file must be read.
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxlinear.cli import decisions, roles
 from jaxlinear.cli import target as targets
 from jaxlinear.cli.losses import is_classifier
 from jaxlinear.cli.split import held_out
@@ -22,7 +22,7 @@ from jaxlinear.data.arrays import encode, require_file
 from jaxlinear.data.delimited import Reading
 from jaxlinear.data.features import Coding
 from jaxlinear.data.files import features_of, require_columns
-from jaxlinear.data.problems import Problem, refuse
+from jaxlinear.data.problems import Problem, collecting, refuse
 
 
 def dialect(options) -> delimited.Dialect:
@@ -31,18 +31,6 @@ def dialect(options) -> delimited.Dialect:
         options.separator, options.decimal, options.encoding, tuple(options.na),
         not options.no_header,
     )  # fmt: skip
-
-
-class _Roles(NamedTuple):
-    """What columns are for, that are no features: weights, offsets, groups, moments; or None."""
-
-    weight: np.ndarray | None
-    offset: np.ndarray | None
-    group: np.ndarray | None
-    time: np.ndarray | None
-
-
-_ROLES = _Roles._fields
 
 
 def of_table(options) -> Task:
@@ -55,7 +43,7 @@ def of_table(options) -> Task:
         options.missing, options.dates, tuple(options.categorical), True, tuple(options.keep),
         baseline=options.l2 == 0,
     )  # fmt: skip
-    asked = {role: getattr(options, role) for role in _ROLES}
+    asked = {role: getattr(options, role) for role in roles.Roles._fields}
     as_text = {*options.target, *options.categorical, *filter(None, [options.group])}
     reading = tables.read(path, dialect(options), as_text)
     apart = tuple(name for name in asked.values() if name)
@@ -64,23 +52,29 @@ def of_table(options) -> Task:
         require_columns(reading, written.variables, path)
         names = list(written.variables)
 
-    y, classes, present = _targets(reading, options, path)
-    roles = _Roles(*(_role(reading, role, name, path) for role, name in asked.items()))
-    every = np.ones(len(present), bool)
-    if choices.missing == "drop":  # of columns that are left out nothing can be missing
-        kept = coding.decide(reading, names, every, choices, path).columns
-        present &= coding.present(reading, [column.name for column in kept], choices)
+    wrong: list[Problem] = []
+    with collecting(wrong):
+        y, classes, present = _targets(reading, options, path)
+    with collecting(wrong):
+        beside = roles.read(reading, asked, path)
+    if wrong or choices.missing == "drop":  # what is left out may be missing
+        with collecting(wrong):
+            every = np.ones(reading.columns.num_rows, bool)
+            kept = coding.decide(reading, names, every, choices, path).columns
+    refuse(path, wrong, reading.header)
+    if choices.missing == "drop":
+        present &= coding.present(reading, [column.name for column in kept])
     _require_rows(present, path)
     found = targets.read(y[present], classes, options)
     _require_use_of(options, found.loss)
-    train, test = _sets(present, found, roles, options)
+    train, test = _sets(present, found, beside, options)
     code = coding.decide(reading, names, train, choices, path)
     design = None if written is None else _learn(written, reading, code, train)
     dtype = np.float32 if options.no_standardize else np.float64
 
     def part(rows) -> Part:
         x = _features(reading, code, design, rows, path, dtype)
-        return Part(x, found.y[rows[present]], *(r if r is None else r[rows] for r in roles))
+        return Part(x, found.y[rows[present]], *(r if r is None else r[rows] for r in beside))
 
     return Task(
         path.name,
@@ -93,8 +87,8 @@ def of_table(options) -> Task:
         found.loss,
         images=False,
         outputs=tuple(options.target) if len(options.target) > 1 else (),
-        told=_told(reading, code, options, found, present),
-        decided=_decided(code, design, reading, options, asked),
+        told=decisions.told(reading, code, options, found, present),
+        decided=decisions.kept(code, design, reading, options, asked),
     )
 
 
@@ -132,10 +126,12 @@ def _features(reading: Reading, code: Coding, design, rows, path: Path, dtype=np
     return formula.matrix(design, reading, code, rows, path).astype(dtype)
 
 
-def _sets(present, found: targets.Target, roles: _Roles, options) -> tuple[np.ndarray, np.ndarray]:
+def _sets(
+    present, found: targets.Target, beside: roles.Roles, options
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows to fit, and those to hold out, as masks of all rows."""
     by_class = found.y.ndim == 1 and is_classifier(found.loss)
-    apart = {"group": roles.group, "time": roles.time, "classes": found.y if by_class else None}
+    apart = {"group": beside.group, "time": beside.time, "classes": found.y if by_class else None}
     here = {
         name: rows if rows is None or name == "classes" else rows[present]
         for name, rows in apart.items()
@@ -177,7 +173,11 @@ def read_features(path: Path, decided: dict, options) -> tuple[np.ndarray, np.nd
     x = _features(reading, code, design, None, path)
     if missing := int(np.isnan(x).any(axis=1).sum()):
         told.append(f"{missing:,} rows miss a value that the model needs, and have no prediction")
-    return x, _role(reading, "offset", offset, path), told
+    return (
+        x,
+        roles.read(reading, {**dict.fromkeys(roles.Roles._fields), "offset": offset}, path).offset,
+        told,
+    )
 
 
 def _require_target(options, path: Path) -> None:
@@ -209,33 +209,6 @@ def _targets(reading: Reading, options, path: Path):
     return np.stack([y.astype(np.float32) for y, _ in found], axis=1), (), present
 
 
-def _role(reading: Reading, role: str, name: str | None, path: Path) -> np.ndarray | None:
-    """The column of a role as numbers (n,), every row of which must have one."""
-    if name is None:
-        return None
-    values = reading.columns[name]
-    missing = columns.is_missing(values)
-    problem = None
-    if missing.any():
-        problem = Problem(name, int(missing.argmax()), "is missing", f"--{role} needs every row")
-    elif role == "group":
-        return np.unique(values.to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1]
-    elif str(values.type) in ("string", "bool") or (
-        str(values.type).startswith("timestamp") and role != "time"
-    ):
-        problem = Problem(name, None, f"holds {values.type}", f"--{role} needs numbers")
-    refuse(path, [problem] if problem else [], reading.header)
-    if str(values.type).startswith("timestamp"):
-        return values.to_numpy().astype(np.int64)
-    found = columns.plain(values)
-    bad = ~np.isfinite(found) | ((found < 0) if role == "weight" else False)
-    if bad.any():
-        row = int(bad.argmax())
-        mend = f"--{role} needs finite numbers{', none negative' * (role == 'weight')}"
-        refuse(path, [Problem(name, row, f"is {found[row]:g}", mend)], reading.header)
-    return found
-
-
 def _require_rows(present: np.ndarray, path: Path) -> None:
     if not present.any():
         raise ValueError(f"{path} has no row left in which nothing is missing.")
@@ -251,51 +224,3 @@ def _require_use_of(options, loss: str) -> None:
         )
     if options.group and options.time:
         raise ValueError("got --group and --time; expected one of them to split the rows by.")
-
-
-def _told(reading: Reading, code: Coding, options, found, present) -> tuple[str, ...]:
-    left = len(present) - int(present.sum())
-    rows = [f"{left:,} of {len(present):,} rows miss a value, and are left out"] if left else []
-    coded = [
-        f"column {column.name!r} is coded as {_how(column)}"
-        for column in code.columns
-        if column.kind != "number"
-    ]
-    filled = [column.name for column in code.columns if column.fill is not None and _misses(
-        reading, column.name)]  # fmt: skip
-    means = [f"missing values become the {options.missing} of training rows in {_few(filled)}"]
-    reason = f"the target {', '.join(map(repr, options.target))} holds {found.reason}"
-    return (reason, *reading.told, *code.left_out, *rows, *coded, *(means if filled else ()))
-
-
-def _misses(reading: Reading, name: str) -> bool:
-    return bool(columns.is_missing(reading.columns[name]).any())
-
-
-def _how(column) -> str:
-    if column.kind == "days":
-        return f"the days since {column.since}"
-    if column.kind == "parts":
-        return "year, month and day of the week"
-    other = ", rare ones together" if columns.OTHER in column.levels else ""
-    count = len(column.levels) + (column.baseline is not None)
-    return f"{count} categories{other}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" * (len(names) > 5))
-
-
-def _decided(code: Coding, design, reading: Reading, options, asked: dict) -> dict:
-    """All that another file needs to be read as this one was, and what a person may ask."""
-    by = "group" if options.group else "time" if options.time else "random"
-    return {
-        "columns": [column._asdict() for column in code.columns],
-        "formula": None if design is None else design._asdict(),
-        "left_out": list(code.left_out),
-        "read": list(reading.told),
-        "target": list(options.target),
-        "roles": asked,
-        "missing": options.missing,
-        "split": {"by": by, "test_fraction": options.test_fraction, "seed": options.seed},
-    }

@@ -27,8 +27,9 @@ def run(options) -> None:
     report = make_report(task, options, solution)
     print(table(report))
     model = model_file.Model(
-        solution.params, task.names, task.features, task.loss, _about(task, report)
-    )
+        solution.params, task.names, task.features, task.loss, _about(task, report),
+        *(solution.errors or ()),
+    )  # fmt: skip
     model_file.save(out / "model.npz", model)
     with replacing(out / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())
@@ -91,7 +92,10 @@ def _draw(task: Task, solution: solvers.Solution, out: Path) -> list[str]:
     if task.features:
         # In standard units, so that the weights of different columns compare.
         names = _output_names(task, o)
-        figures["weights.png"] = plots.weights_by_feature(solution.standard, task.features, names)
+        ends = solution.interval and [end.w for end in solution.interval]
+        figures["weights.png"] = plots.weights_by_feature(
+            solution.standard, task.features, names, interval=ends
+        )
     for name, figure in figures.items():
         plots.save(figure, out / name)
     return list(figures)

@@ -49,13 +49,10 @@ class Choices(NamedTuple):
     baseline: bool = False
 
 
-def present(reading: Reading, names: Sequence[str], choices: Choices) -> np.ndarray:
-    """The rows (n,) to use: all, or with ``missing="drop"`` those that miss none of the names.
-
-    Columns that are empty do not count.
-    """
+def present(reading: Reading, names: Sequence[str]) -> np.ndarray:
+    """The rows (n,) that miss none of the columns ``names``; those that are empty do not count."""
     rows = np.ones(reading.columns.num_rows, bool)
-    for name in names if choices.missing == "drop" else ():
+    for name in names:
         missing = is_missing(reading.columns[name])
         rows &= ~missing | missing.all()
     return rows
@@ -77,10 +74,10 @@ def decide(
             problems.append(found)
         else:
             left_out.append(f"column {name!r} is left out: {found}")
+    if not kept and not problems:
+        mend = "; ".join(left_out) or "name other columns"
+        problems = [Problem(None, None, "there is no column to learn from", mend)]
     refuse(path, problems, reading.header)
-    if not kept:
-        told = "".join(f"; {reason}" for reason in left_out)
-        raise ValueError(f"{path} has no column to learn from{told}.")
     return Coding(tuple(kept), tuple(left_out))
 
 

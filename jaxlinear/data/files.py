@@ -72,7 +72,7 @@ def load(
     y, present = targets.values(reading, target, path)
     if missing == "error":
         targets.require_present(present, target, reading, path)
-    rows = present & coding.present(reading, names, choices)
+    rows = present & coding.present(reading, names if missing == "drop" else ())
     code = coding.decide(reading, names, rows, choices, path)
     x = features.matrix(reading, code, rows, path, dtype)
     y, classes = arrays.encode(y[rows], f"{path}: column {target!r}")

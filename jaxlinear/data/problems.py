@@ -1,6 +1,7 @@
 """Everything that is wrong with a table, told at once: where, what was found, what mends it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,15 @@ def refuse(path: Path, problems: Sequence[Problem], header: bool = True) -> None
     """Raise ``TableError`` if there are problems."""
     if problems:
         raise TableError(path, problems, header)
+
+
+@contextlib.contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems that are found inside to ``problems``, in place of raising them."""
+    try:
+        yield
+    except TableError as error:
+        problems.extend(error.problems)
 
 
 def in_row(row: int, header: bool = True) -> str:

@@ -315,13 +315,13 @@ REFUSED = {
     "no rows": ("a,y\n", Y, "has a header but no rows"),
     "nothing to learn from": (rows("id,y", "1,0.5", "2,1.5"), Y, "no column to learn.*'id' is"),
     "words for numbers": (rows("a,y", "1,b", "2,c", times=3), (*Y, "--loss", "huber"), "needs num"),
-    "dates to predict": (rows("a,y", "1,2020-01-01"), Y, "column 'y' holds dates"),
+    "dates to predict": (rows("a,y", "1,2020-01-01", "2,2020-01-02"), Y, "column 'y' holds dates"),
     "classes or numbers": (rows("a,y", "1,5", "2,5"), Y, "--task classes, --task numbers"),
     "task and loss": (
         rows("a,y", "1,5"), (*Y, "--task", "counts", "--loss", "huber"), "expected one of them",
     ),
     "weights of words": (
-        rows("a,w,y", "1,b,0.5", "2,c,1.5"), (*Y, "--weight", "w"), "holds string; --weight needs",
+        rows("a,w,y", "1,b,0.5", "2,c,1.5"), (*Y, "--weight", "w"), "holds words; --weight needs",
     ),
     "negative weights": (
         rows("a,w,y", "1,1,0.5", "2,-1,1.5"), (*Y, "--weight", "w"), "'w' is -1 in row 3",
@@ -358,18 +358,19 @@ def test_refused_in_a_line(tmp_path, case, capsys):
 
 def test_all_problems_at_once(tmp_path, capsys):
     text = rows(
-        "a,b,c,d,y", "1,,2020-01-01,01/02/2020,0.5", "red,2,inf,01/03/2020,1.5",
-        "3,3,2,01/03/2020,2.5", "4,4,3,01/03/2020,3.5",
+        "a,b,c,d,w,y", "1,,2020-01-01,01/02/2020,0,0.5", "red,2,inf,01/03/2020,-1,1.5",
+        "3,3,2,01/03/2020,1,", "4,4,3,01/03/2020,1,3.5",
     )  # fmt: skip
     path = tmp_path / "data.csv"
     path.write_text(text)
-    options = ["--target", "y", "--out", str(tmp_path)]
+    options = ["--target", "y", "--weight", "w", "--out", str(tmp_path)]
     assert main(["train", "--dataset", str(path), *options]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[0] == f"jaxlinear: error: {path} has 4 problems:"
+    assert lines[0] == f"jaxlinear: error: {path} has 6 problems:"
     for line, start in zip(
         lines[1:],
-        ("column 'a' is 'red' in row 3", "column 'b' is missing in row 2",
+        ("column 'y' is missing in row 4", "column 'w' is -1 in row 3",
+         "column 'a' is 'red' in row 3", "column 'b' is missing in row 2",
          "column 'c' is '2020-01-01' in row 2", "column 'd' is '01/02/2020' in row 2"),
         strict=True,
     ):  # fmt: skip
@@ -535,7 +536,9 @@ def test_show_prints_what_a_model_holds(tmp_path, capsys):
         assert text in shown
     for name, value in zip(model.features, model.params.w, strict=True):
         line = next(line for line in shown.splitlines() if line.split("  ")[0] == name)
-        assert float(line.split()[-1]) == pytest.approx(float(value), rel=1e-4)
+        low, high = map(float, line.split()[-2:])
+        assert low < float(value) < high
+        assert float(line.split()[-3]) == pytest.approx(float(value), rel=1e-4)
 
 
 def test_offsets_and_weights(tmp_path, capsys):
@@ -565,3 +568,19 @@ def test_offsets_and_weights(tmp_path, capsys):
     assert float(found[0]["prediction"]) == pytest.approx(5 * np.exp(w + b), rel=1e-4)
     code, _, err = predict(rows("a", "1"))
     assert code == 1 and "['log_e'] are missing" in err
+
+
+def test_predictions_of_numbers_have_intervals(tmp_path, capsys):
+    """Of new rows about 95 % lie between low and high, which the noise makes as wide as it is."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=1200)
+    y = 3 * a + 1 + rng.normal(size=1200)
+    lines = [f"{v:.12g},{t:.12g}" for v, t in zip(a, y, strict=True)]
+    predict = trained(tmp_path, capsys, rows("a,y", *lines[:400]), *Y, "--test-fraction", "0")
+    _, found, _ = predict(rows("a,y", *lines[400:]))
+    low, middle, high = (
+        np.array([float(row[name]) for row in found]) for name in ("low", "prediction", "high")
+    )
+    np.testing.assert_allclose(high - middle, middle - low, rtol=1e-5)
+    np.testing.assert_allclose(high - middle, 1.96, rtol=0.1)
+    assert 0.93 < np.mean((low <= y[400:]) & (y[400:] <= high)) < 0.97
