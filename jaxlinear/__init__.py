@@ -24,6 +24,7 @@ from jaxlinear.many.sweep import best, grid, sweep
 from jaxlinear.model import information, losses, metrics, penalties
 from jaxlinear.model.affine import affine, labels, normal, predict, probabilities, zeros
 from jaxlinear.model.objective import mean_loss
+from jaxlinear.model.scaling import Scaling, standardise, unstandardise
 from jaxlinear.training import train
 from jaxlinear.training.fit import sgd_fit
 from jaxlinear.training.rule import sgd
@@ -40,6 +41,7 @@ __all__ = [
     "Fit",
     "Linear",
     "Report",
+    "Scaling",
     "Status",
     "affine",
     "best",
@@ -71,8 +73,10 @@ __all__ = [
     "sgd_fit",
     "sharding",
     "softmax_regression",
+    "standardise",
     "sweep",
     "train",
+    "unstandardise",
     "zeros",
 ]
 
