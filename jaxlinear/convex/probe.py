@@ -11,14 +11,19 @@ from jaxlinear import checks
 from jaxlinear.choice import CrossValidation
 from jaxlinear.convex.fits import glm, glm_path
 from jaxlinear.convex.held_out import chosen, error_of, scores_of
+from jaxlinear.convex.labelled import (
+    balanced,
+    labelled,
+    require_class_weight,
+    where_labelled,
+)
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.endings import unless_blind
 from jaxlinear.model import losses
 from jaxlinear.model.declaration import is_separable, target_of
 from jaxlinear.rows.absent import ones_or
 
-_INVERSE_PENALTIES = np.logspace(-6, 5, 45)
-_KINDS = ("labels", "probabilities", "signs")  # of targets that are classes
+INVERSE_PENALTIES = np.logspace(-6, 5, 45)
 
 
 def linear_probe(
@@ -69,19 +74,15 @@ def linear_probe(
     >>> print(probe.scores.shape, probe.l2.shape)
     (3,) ()
     """
-    if class_weight not in (None, "balanced") or (class_weight and target_of(loss) not in _KINDS):
-        raise ValueError(
-            f"class_weight is {class_weight!r} and the loss {getattr(loss, '__name__', loss)}; "
-            'expected "balanced" and a loss of classes, or None.'
-        )
+    require_class_weight(class_weight, loss)
     options = {"outputs": outputs, "intercept": intercept, "tol": tol, "max_steps": max_steps}
     error = error_of(loss) if error is None else error
     choose = functools.partial(_choose, loss, error, bool(class_weight), options)
-    y, labelled = _labelled(y, loss)
+    y, known = labelled(y, loss, in_columns=is_separable(loss))
     separate = is_separable(loss) and y.ndim == 2
-    if labelled is None and not (separate and (class_weight or np.ndim(weight) == 2)):
+    if known is None and not (separate and (class_weight or np.ndim(weight) == 2)):
         return choose(x, y, held_out, l2s, weight)
-    weight = _where_labelled(labelled, weight, y.shape)
+    weight = where_labelled(known, weight, y.shape)
     if not separate:
         return choose(x, y, held_out, l2s, weight)
     (x, y, _), _, _ = checks.examples(x, y, None, target_of(loss), outputs=outputs, look=False)
@@ -94,48 +95,17 @@ def linear_probe(
 @functools.partial(jax.jit, static_argnums=0)
 def _choose_each(static, x, y, held_out, l2s, weight, tol) -> CrossValidation:
     """The probes of outputs that have weights of their own, and share x."""
-    loss, error, balanced, intercept, max_steps = static
+    loss, error, even, intercept, max_steps = static
     options = {"outputs": None, "intercept": intercept, "tol": tol, "max_steps": max_steps}
 
     def one(y, weight):
-        return _choose(loss, error, balanced, options, x, y, held_out, l2s, weight)
+        return _choose(loss, error, even, options, x, y, held_out, l2s, weight)
 
     found = jax.vmap(one, in_axes=(1, 1))(y, weight)
     return found._replace(scores=found.scores.T)
 
 
-def _labelled(y, loss: Callable):
-    """y with a valid target in the place of NaN, and where it was none; None where all are."""
-    y = checks.numeric(y, "y")
-    if checks.is_traced(y) or not jnp.issubdtype(y.dtype, jnp.floating):
-        return y, None
-    y = np.asarray(y)
-    labelled = ~np.isnan(y)
-    if labelled.all() or (y.ndim == 2 and not is_separable(loss)):
-        return y, None
-    y = np.where(labelled, y, 1)  # a valid target of every kind
-    whole = target_of(loss) == "labels" and (y == np.floor(y)).all()  # floats by NaN alone
-    return y.astype(np.int32) if whole else y, labelled
-
-
-def _where_labelled(labelled, weight, shape: tuple[int, ...]):
-    """A weight for every target, of the given shape: 0 where there is no label."""
-    n, *outputs = shape
-    weight = checks.weights(weight, n, jnp.result_type(float), tuple(outputs))
-    if weight is None:
-        weight = jnp.ones(n)
-    elif not checks.is_traced(weight):  # under vmap a negative weight would be a status
-        host = np.asarray(weight)
-        wrong = np.argwhere(~(np.isfinite(host) & (host >= 0)))
-        if len(wrong):
-            place = tuple(wrong[0].tolist())
-            where = ", ".join(map(str, place))
-            raise ValueError(f"weight[{where}] is {host[place]}; expected finite weights ≥ 0.")
-    weight = weight if weight.shape == shape else jnp.broadcast_to(weight[:, None], shape)
-    return weight if labelled is None else jnp.where(labelled, weight, 0)
-
-
-def _choose(loss, error, balanced: bool, options, x, y, held_out, l2s, weight) -> CrossValidation:
+def _choose(loss, error, even: bool, options, x, y, held_out, l2s, weight) -> CrossValidation:
     """The probe of outputs that share their weights."""
     (x, y, weight), shape, _ = checks.examples(
         x, y, weight, target_of(loss), outputs=options["outputs"], look=False
@@ -149,26 +119,12 @@ def _choose(loss, error, balanced: bool, options, x, y, held_out, l2s, weight) -
     if not checks.is_traced(held) and not held.any():
         raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
-        l2s = 1 / (_INVERSE_PENALTIES * jnp.sum(fitted))
-    if balanced:
-        weight, fitted = (_balanced(loss, y, rows, shape) for rows in (total, fitted))
+        l2s = 1 / (INVERSE_PENALTIES * jnp.sum(fitted))
+    if even:
+        weight, fitted = (balanced(loss, y, rows, shape) for rows in (total, fitted))
     path = glm_path(loss, x, y, l2s, weight=fitted, **options)
     l2s = jnp.asarray(checks.numbers(l2s, "l2s", path.report.objective.dtype))
     scores, ends = scores_of(error, path.report.status.ndim == 2, path, x, y, held)
     (l2, start, why), blind = chosen(scores, l2s, (l2s, path.params, ends))
     fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
     return CrossValidation(unless_blind(fit, blind, why), l2, scores)
-
-
-def _balanced(loss: Callable, y, weight, shape: tuple[int, ...]):
-    """Weights whose sum is the same for every class that occurs, and in all as it was."""
-    if target_of(loss) == "labels":
-        if y.ndim == 2:
-            raise ValueError(f"y has shape {y.shape}; expected labels (n,) with class_weight.")
-        label, classes = y, shape[0]
-    else:
-        label, classes = (y > (0 if target_of(loss) == "signs" else 0.5)).astype(int), 2
-    hot = jax.nn.one_hot(label, classes, dtype=weight.dtype)
-    sums = jnp.sum(hot * weight[:, None], axis=0)
-    share = jnp.sum(weight) / jnp.sum(sums > 0)
-    return weight * (share / jnp.where(sums > 0, sums, 1))[label]
