@@ -5,7 +5,7 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 
 import importlib
 
-from jaxlinear import compiler, data, inference
+from jaxlinear import compiler, data, inference, probes
 from jaxlinear.choice import CrossValidation
 from jaxlinear.convex.cross_validation import glm_cv
 from jaxlinear.convex.fits import (
@@ -65,6 +65,7 @@ __all__ = [
     "poisson_regression",
     "predict",
     "probabilities",
+    "probes",
     "resample",
     "ridge",
     "ridge_cv",

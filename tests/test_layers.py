@@ -18,7 +18,7 @@ LAYERS = [
     ["rows", "endings", "choice"],
     ["model", "linalg"],
     ["exact", "convex", "training", "many", "data"],
-    ["inference"],
+    ["inference", "probes"],
     ["__init__"],
     ["cli"],
     ["__main__"],
@@ -84,7 +84,7 @@ def test_no_public_name_shadows_a_module():
 
     import jaxlinear as jl
 
-    for parent in (jl, jl.data, jl.inference):
+    for parent in (jl, jl.data, jl.inference, jl.probes):
         for name in parent.__all__:
             value = getattr(parent, name)
             if not isinstance(value, types.ModuleType):
@@ -93,7 +93,7 @@ def test_no_public_name_shadows_a_module():
 
 PUBLIC = [
     *("data", "gram", "inference", "information", "losses", "metrics", "model_file"),
-    *("penalties", "plots", "resample", "sharding", "train"),
+    *("penalties", "plots", "probes", "resample", "sharding", "train"),
 ]
 
 

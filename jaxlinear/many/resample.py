@@ -20,6 +20,7 @@ __all__ = [
     "Interval",
     "bootstrap",
     "folds_as_weights",
+    "group_k_fold",
     "interval",
     "k_fold",
     "leave_one_group_out",
@@ -77,6 +78,38 @@ def _repeated(key, y, folds: int, repeats: int):
         return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)
 
     return jax.vmap(once)(jax.random.split(key, repeats)).reshape(repeats * folds, len(y))
+
+
+def group_k_fold(
+    key: PRNGKeyArray, groups, folds: int, *, repeats: int = 1
+) -> Float[Array, "models n"]:
+    """``k_fold`` that keeps groups together: what it holds out are whole groups.
+
+    ``groups`` (n,) names the group of every example, in numbers or words; it is read on the host.
+    The largest groups are dealt first, each to the fold that holds least, groups of one size in
+    random order. scikit-learn's ``GroupKFold``.
+
+    >>> weight = group_k_fold(jax.random.key(0), ["a", "b", "a", "c"], 2)
+    >>> print(weight.sum(axis=1), (weight[:, 0] == weight[:, 2]).all())
+    [2. 2.] True
+    """
+    names, group = checks.names_and_numbers(groups)
+    folds, repeats = checks.count(folds, "folds"), checks.count(repeats, "repeats")
+    if not 2 <= folds <= len(names):
+        raise ValueError(
+            f"folds is {folds}; expected 2 … {len(names)}, as many as groups at the most."
+        )
+    sizes = np.bincount(group)
+
+    def once(key):
+        shuffled = np.asarray(permutation(key, len(names)))
+        fold, held = np.zeros(len(names), int), np.zeros(folds, int)
+        for place in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+            fold[place] = np.argmin(held)
+            held[fold[place]] += sizes[place]
+        return fold[group][None] != np.arange(folds)[:, None]
+
+    return jnp.asarray(np.concatenate([*map(once, jax.random.split(key, repeats))]), jnp.float32)
 
 
 def leave_one_group_out(groups) -> Float[Array, "groups n"]:

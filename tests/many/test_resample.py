@@ -33,6 +33,18 @@ def test_strata_have_their_share_of_every_fold():
     assert np.ptp(held.sum(axis=1)) <= 1
 
 
+def test_groups_stay_together_and_folds_are_of_about_one_size():
+    groups = np.repeat(list("abcdefgh"), [30, 5, 5, 5, 5, 4, 3, 3])
+    held = 1 - np.asarray(resample.group_k_fold(KEY, groups, 3, repeats=2))
+    assert (held.reshape(2, 3, -1).sum(axis=1) == 1).all()
+    for group in "abcdefgh":
+        assert np.isin(held[:, groups == group].mean(axis=1), (0, 1)).all()
+    assert np.sort(held[:3].sum(axis=1)).tolist() in ([15, 15, 30], [14, 16, 30])
+    assert (held[:3] != held[3:]).any()
+    with pytest.raises(ValueError, match="folds is 9; expected 2 … 8, as many as groups"):
+        resample.group_k_fold(KEY, groups, 9)
+
+
 def test_a_bootstrap_counts_draws_with_replacement():
     counts = np.asarray(resample.bootstrap(KEY, 50, 2000))
     assert counts.shape == (2000, 50) and (counts.sum(axis=1) == 50).all()
