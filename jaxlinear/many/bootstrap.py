@@ -53,7 +53,7 @@ def interval(
     """The metric of a split, and the interval in which most bootstrap samples of it lie.
 
     ``metric(o, y, weight)`` is one of ``jaxlinear.metrics``, or any other that takes weights, or
-    makes several, such as ``{"auc": …, "f1": …}``, each of which has its own interval. It is
+    makes several, as a dict or an array, each of which has its own interval. It is
     computed for ``samples`` resampled splits in one program, and ``low`` and ``high`` are the
     percentiles that leave (1 − level) / 2 of them on either side (Efron and Tibshirani, "An
     introduction to the bootstrap", 1993, 13.3). Samples without a value, as the ROC AUC of one
@@ -86,8 +86,9 @@ def interval(
 def _interval(metric, samples: int, number: int, ends, key, o, y, weight, group) -> Interval:
     """The metric and its percentiles over samples of ``number`` examples or groups."""
 
-    at_once = max(1, min(samples + 1, _AT_ONCE // len(o)))
-    count = -(-(samples + 1) // at_once) * at_once  # no batch is smaller, and compiled apart
+    batches = -(-(samples + 1) // max(1, _AT_ONCE // len(o)))
+    at_once = -(-(samples + 1) // batches)
+    count = batches * at_once  # no batch is smaller, and compiled apart
 
     def of_sample(place):
         drawn = _draws(jax.random.fold_in(key, place), number)
@@ -98,7 +99,9 @@ def _interval(metric, samples: int, number: int, ends, key, o, y, weight, group)
     values = jax.lax.map(of_sample, jnp.arange(count), batch_size=at_once)
 
     def percentile(end):
-        return jax.tree.map(lambda each: jnp.nanquantile(each[1 : samples + 1], end), values)
+        return jax.tree.map(
+            lambda each: jnp.nanquantile(each[1 : samples + 1], end, axis=0), values
+        )
 
     return Interval(jax.tree.map(lambda each: each[0], values), *map(percentile, ends))
 
