@@ -124,3 +124,23 @@ def ridge(x, y, l2, weight=None, intercept=True):
     zeros = np.zeros((x.shape[1], *y.shape[1:]))
     w = np.linalg.lstsq(np.vstack([a, above]), np.concatenate([sides, zeros]), rcond=1e-13)[0].T
     return w, mean_y - w @ mean_x
+
+
+def logistic_fit(x, y, weight, l2):
+    """Newton's method for the mean weighted loss + l2/2 ‖w‖²."""
+    x = np.c_[x, np.ones(len(x))]
+    share, penalty = weight / weight.sum(), np.r_[np.full(x.shape[1] - 1, l2), 0]
+    w = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ w))
+        slope = x.T @ (share * (p - y)) + penalty * w
+        w = w - np.linalg.pinv((x.T * (share * p * (1 - p))) @ x + np.diag(penalty)) @ slope
+    return w[:-1], w[-1]
+
+
+def standardised(x, weight):
+    present = weight > 0
+    mean = np.average(x[present], axis=0, weights=weight[present])
+    spread = np.sqrt(np.average((x[present] - mean) ** 2, axis=0, weights=weight[present]))
+    scale = np.where(spread < 1e-9, 0, 1 / np.where(spread < 1e-9, 1, spread))
+    return (x - mean) * scale, mean, scale

@@ -17,12 +17,12 @@ from jaxlinear.endings import unless_blind, usable
 from jaxlinear.model import losses
 from jaxlinear.model.affine import predict
 from jaxlinear.model.scaling import Scaling, standardise, unstandardise
+from jaxlinear.probes.stack import per_layer
 from jaxlinear.probes.task import (
     Setting,
     Task,
     evened,
     for_concepts,
-    per_layer,
     scaled,
     task_of,
 )

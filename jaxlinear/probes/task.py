@@ -1,6 +1,6 @@
-"""What all probes of a call share, checked once: targets, weights, folds; and stacks of layers."""
+"""What all probes of a call share, checked once: the targets and weights of all concepts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -102,33 +102,6 @@ def _checked(y, weight, loss: Callable, classes: int | None):
             raise
         done.append(column)
     return jnp.asarray(done[0]) if y.ndim == 1 else jnp.stack(done, axis=1)
-
-
-def per_layer(function: Callable, x, rows):
-    """``function`` of a stack (layers, n, d); for x (n, d) without an axis, for a dict a dict."""
-    if isinstance(x, Mapping):
-        done = {}
-        for name, layer in x.items():
-            try:
-                done[name] = per_layer(function, layer, rows)
-            except (ValueError, TypeError) as problem:
-                problem.add_note(f"It is the layer {name!r} of x.")
-                raise
-        return done
-    x = checks.numeric(x, "x")
-    if x.ndim not in (2, 3) or x.shape[-2] != len(rows):
-        raise ValueError(
-            f"x has shape {x.shape}; expected (layers, {len(rows)}, d), a row for each of y, or "
-            f"({len(rows)}, d) for one layer."
-        )
-    layers = [x] if x.ndim == 2 else list(x)
-    blank = np.zeros(len(rows), np.float32)
-    done = []
-    for layer in layers:
-        (layer, _, _), _, _ = checks.examples(layer, blank, rows, "real")
-        done.append(layer)
-    result = function(jnp.stack(done))
-    return jax.tree.map(lambda leaf: leaf[0], result) if x.ndim == 2 else result
 
 
 def scaled(setting: Setting, x, weight):

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from oracles import logistic_fit, standardised
 
 import jaxlinear as jl
 from jaxlinear import losses, probes, resample
@@ -15,26 +16,6 @@ Y = (Z.sum(axis=0) @ rng.normal(size=(D, K)) + rng.normal(size=(N, K)) > 0.5) * 
 GROUPS = rng.integers(0, 12, N)
 WEIGHT = rng.integers(1, 3, (N, K)) * 1.0
 L2S = np.array([1e-3, 1e-2, 1e-1])
-
-
-def logistic_fit(x, y, weight, l2):
-    """Newton's method for the mean weighted loss + l2/2 ‖w‖²."""
-    x = np.c_[x, np.ones(len(x))]
-    share, penalty = weight / weight.sum(), np.r_[np.full(x.shape[1] - 1, l2), 0]
-    w = np.zeros(x.shape[1])
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ w))
-        slope = x.T @ (share * (p - y)) + penalty * w
-        w = w - np.linalg.pinv((x.T * (share * p * (1 - p))) @ x + np.diag(penalty)) @ slope
-    return w[:-1], w[-1]
-
-
-def standardised(x, weight):
-    present = weight > 0
-    mean = np.average(x[present], axis=0, weights=weight[present])
-    spread = np.sqrt(np.average((x[present] - mean) ** 2, axis=0, weights=weight[present]))
-    scale = np.where(spread < 1e-9, 0, 1 / np.where(spread < 1e-9, 1, spread))
-    return (x - mean) * scale, mean, scale
 
 
 def even(y, weight):
