@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlinear.data.atomic import replacing
+from jaxlinear.files.atomic import replacing
 from jaxlinear.model.scaling import Scaling
 from jaxlinear.probes.layers import Probes
 from jaxlinear.types import Fit, Linear, Report
