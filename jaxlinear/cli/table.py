@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from jaxlinear.cli import decisions, roles
 from jaxlinear.cli import target as targets
@@ -35,6 +36,12 @@ def dialect(options) -> delimited.Dialect:
 
 def of_table(options) -> Task:
     """The task that a table and the options describe; raises ValueError."""
+    task = _of_table(options)
+    pa.default_memory_pool().release_unused()  # the table itself, of which x is made
+    return task
+
+
+def _of_table(options) -> Task:
     path = Path(options.dataset)
     require_file(path)
     options, written = _with_formula(options)

@@ -6,10 +6,13 @@ precision would leave no digit of columns far from 0, such as seconds since 1970
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 import jaxlinear as jl
 from jaxlinear.data.single_precision import mean_and_deviation
+
+_ROWS = 65536  # at a time, so that a large table is not copied in double precision
 
 
 class Units(NamedTuple):
@@ -47,8 +50,12 @@ def convert(batch, units: Units):
     """The batch with (x − shift) / scale for x."""
     if batch is None or units is AS_THEY_ARE:
         return batch
-    x = (np.asarray(batch.x, np.float64) - units.shift) * _per(units)
-    return batch._replace(x=x.astype(batch.x.dtype))
+    x = np.empty(batch.x.shape, np.promote_types(jnp.result_type(float), np.float32))
+    per = _per(units)
+    for start in range(0, len(x), _ROWS):
+        rows = slice(start, start + _ROWS)
+        x[rows] = (np.asarray(batch.x[rows], np.float64) - units.shift) * per
+    return batch._replace(x=x)
 
 
 def fold_back(params: jl.Linear, units: Units) -> jl.Linear:

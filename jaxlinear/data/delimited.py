@@ -144,6 +144,7 @@ def _parse(path, separator, encoding, names, skipped, missing, as_text) -> pa.Ta
         table = parse(use_threads=False)  # whose message tells the row
     if any(pa.types.is_binary(column.type) for column in table.columns):
         raise UnicodeError("it holds bytes that are no characters")
+    pa.default_memory_pool().release_unused()  # what reading took beside the table
     return table
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from jaxlinear.checks.digits import blurs
 
+_AT_ONCE = 2**22  # numbers of some columns, so that a large table is not copied whole
+
 
 def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.ndarray:
     """A column (n,) as float64; raises ValueError where different numbers become equal.
@@ -50,13 +52,20 @@ def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count as rounding.
     """
     precision = max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps)
-    x = np.asarray(x, np.float64)
+    width = max(1, _AT_ONCE // len(x))
+    blocks = (x[:, start : start + width] for start in range(0, x.shape[1], width))
+    parts = [_mean_and_deviation(np.asarray(block, np.float64), precision) for block in blocks]
+    mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return mean, deviation
+
+
+def _mean_and_deviation(x: np.ndarray, precision: float) -> tuple[np.ndarray, np.ndarray]:
     away = x - x[0]  # of a constant column these are 0, whereas a sum of 0.1s is rounded
     mean = x[0] + away.mean(axis=0)
     away -= away.mean(axis=0)
     largest = np.abs(away).max(axis=0)  # whose square may overflow, or be 0
-    share = away / np.where(largest == 0, 1, largest)
-    deviation = largest * np.sqrt(np.square(share).mean(axis=0))
+    away /= np.where(largest == 0, 1, largest)
+    deviation = largest * np.sqrt(np.square(away).mean(axis=0))
     rounding = (deviation > 0) & (deviation <= precision * np.abs(mean))
     if rounding.any():
         whole = (x == np.round(x)).all(axis=0) & (np.abs(x).max(axis=0) < 2**53)
