@@ -36,9 +36,10 @@ COMPILED_AS_EVER = {*OF_COMPILERS, "test_gram", "test_losses"}
 CHEAP = (
     "test_layers",
     "test_files",
+    "test_table",
     "test_trees",
     "test_checks",
-)  # all of whose cases run: nothing compiles
+)  # all of whose cases run: few of them compile
 
 # These take longest, and one that began last would leave the other worker idle.
 FIRST = ("test_readme", "test_selection", "test_convex", "test_row_space")

@@ -21,7 +21,7 @@ LAYERS = [
     ["inference", "probes"],
     ["__init__"],
     ["cli"],
-    ["__main__"],
+    ["examples", "__main__"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 MODULES = {

@@ -7,22 +7,21 @@ from jaxlinear.cli.target import Target
 from jaxlinear.data import columns
 from jaxlinear.data.delimited import Reading
 from jaxlinear.data.features import Coding
+from jaxlinear.data.problems import sentences
 
 
 def told(reading: Reading, code: Coding, options, found: Target, present) -> tuple[str, ...]:
     """What a person should know of how the table was read, a sentence each."""
     left = len(present) - int(present.sum())
     rows = [f"{left:,} of {len(present):,} rows miss a value, and are left out"] if left else []
-    coded = [
-        f"column {column.name!r} is coded as {_how(column)}"
-        for column in code.columns
-        if column.kind != "number"
-    ]
+    hows = {column.name: _how(column) for column in code.columns if column.kind != "number"}
+    coded = sentences(hows, "coded as ")
     filled = [column.name for column in code.columns if column.fill is not None and _misses(
         reading, column.name)]  # fmt: skip
     means = [f"missing values become the {options.missing} of training rows in {_few(filled)}"]
     reason = f"the target {', '.join(map(repr, options.target))} holds {found.reason}"
-    return (reason, *reading.told, *code.left_out, *rows, *coded, *(means if filled else ()))
+    read, left_out = sentences(reading.written, "read as "), sentences(code.left_out, "left out: ")
+    return (reason, *read, *left_out, *rows, *coded, *(means if filled else ()))
 
 
 def _misses(reading: Reading, name: str) -> bool:
@@ -49,8 +48,8 @@ def kept(code: Coding, design, reading: Reading, options, asked: dict) -> dict:
     return {
         "columns": [column._asdict() for column in code.columns],
         "formula": None if design is None else design._asdict(),
-        "left_out": list(code.left_out),
-        "read": list(reading.told),
+        "left_out": dict(code.left_out),
+        "read": dict(reading.written),
         "target": list(options.target),
         "roles": asked,
         "missing": options.missing,

@@ -52,12 +52,11 @@ def _folds(loss: str, part: Part, seed: int):
         place = np.argsort(np.argsort(part.time, kind="stable"), kind="stable")
         return f"{count} blocks of time, each held out once", place * count // n
     if part.group is not None:
-        groups, place = np.unique(part.group, return_inverse=True)
-        count = min(FOLDS, len(groups))
+        count = min(FOLDS, len(np.unique(part.group)))
         if count < 2:
             raise ValueError("the training rows are one group, too few to choose l2; give --l2.")
-        order = np.random.default_rng(seed).permutation(len(groups))
-        return f"{count}-fold cross-validation of whole groups", order[place] % count
+        by = f"{count}-fold cross-validation of whole groups"
+        return by, jl.resample.group_k_fold(key, part.group, count)
     if loss == "squared_error":
         return "leave-one-out cross-validation", None
     count = min(FOLDS, n)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxlinear.cli import errors, model_file
+from jaxlinear.data.problems import sentences
 
 _LARGEST = 40  # coefficients that are shown, unless all are asked for
 
@@ -50,7 +51,8 @@ def _coding(model: model_file.Model) -> list[str]:
             said += [f"of {', '.join(column['levels'])}"] if column["levels"] else []
             said += [f"beside {column['baseline']}"] if column["baseline"] is not None else []
             lines.append(f"{column['name']}: {', '.join(said)}")
-    lines += [f"{note[0].upper()}{note[1:]}" for note in decided.get("left_out", [])]
+    told = sentences(decided.get("left_out", {}), "left out: ")
+    lines += [f"{note[0].upper()}{note[1:]}" for note in told]
     roles = decided.get("roles", {})
     lines += [f"{role}: {name}" for role, name in roles.items() if name]
     return [*lines, ""] if lines else []

@@ -23,7 +23,7 @@ from jaxlinear.data.arrays import encode, require_file
 from jaxlinear.data.delimited import Reading
 from jaxlinear.data.features import Coding
 from jaxlinear.data.files import features_of, require_columns
-from jaxlinear.data.problems import Problem, collecting, refuse
+from jaxlinear.data.problems import Problem, collecting, refuse, sentences
 
 
 def dialect(options) -> delimited.Dialect:
@@ -120,7 +120,10 @@ def _learn(written, reading: Reading, code: Coding, rows: np.ndarray):
     from jaxlinear.data import formula  # loads pandas
 
     if code.left_out:
-        raise ValueError(f"the formula {written.text!r} cannot be used: {code.left_out[0]}.")
+        raise ValueError(
+            f"the formula {written.text!r} cannot be used: "
+            f"{sentences(code.left_out, 'left out: ')[0]}."
+        )
     return formula.learn(written, reading, code, rows)
 
 

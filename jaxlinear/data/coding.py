@@ -19,7 +19,7 @@ from jaxlinear.data import columns, written
 from jaxlinear.data.columns import MISSING, OTHER, Column, is_missing
 from jaxlinear.data.delimited import Reading
 from jaxlinear.data.features import Coding
-from jaxlinear.data.problems import Problem, refuse
+from jaxlinear.data.problems import Problem, refuse, sentences
 from jaxlinear.data.single_precision import double
 
 MISSING_VALUES = ("error", "drop", "mean", "median", "indicator")
@@ -65,7 +65,7 @@ def decide(
 
     All rows are looked at for what must be refused. Raises ``TableError`` with all problems.
     """
-    kept, left_out, problems = [], [], []
+    kept, left_out, problems = [], {}, []
     for name in names:
         found = _decide(name, reading, rows, choices)
         if isinstance(found, Column):
@@ -73,12 +73,12 @@ def decide(
         elif isinstance(found, Problem):
             problems.append(found)
         else:
-            left_out.append(f"column {name!r} is left out: {found}")
+            left_out[name] = found
     if not kept and not problems:
-        mend = "; ".join(left_out) or "name other columns"
+        mend = "; ".join(sentences(left_out, "left out: ")) or "name other columns"
         problems = [Problem(None, None, "there is no column to learn from", mend)]
     refuse(path, problems, reading.header)
-    return Coding(tuple(kept), tuple(left_out))
+    return Coding(tuple(kept), left_out)
 
 
 def _decide(name: str, reading: Reading, rows: np.ndarray, choices: Choices):

@@ -48,13 +48,13 @@ class Dialect(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The columns of a file, what was done to read them, and how dates are written, by column.
+    """The columns of a file, and, by name, how numbers are written, and the form of dates.
 
     ``missing``, ``decimal`` and ``header`` are how the text was found to be written.
     """
 
     columns: pa.Table
-    told: tuple[str, ...] = ()
+    written: Mapping[str, str] = {}
     forms: Mapping[str, str] = {}
     missing: frozenset[str] = frozenset()
     decimal: str | None = None
@@ -92,13 +92,13 @@ def read(
         raise ValueError(f"{path} has a header but no rows, expected one example per row.")
     decimal = "," if commas else dialect.decimal
     look = functools.partial(written.read, missing=missing, decimal=decimal)
-    table, told, forms = _looked_at(table, names, words, forms, look, path, dialect.header)
-    return Reading(table, told, forms, missing, decimal, dialect.header)
+    table, hows, forms = _looked_at(table, names, words, forms, look, path, dialect.header)
+    return Reading(table, hows, forms, missing, decimal, dialect.header)
 
 
 def _looked_at(table, names, words, forms, look, path, header):
     """The table with numbers and dates for the text that holds them, and how they were written."""
-    columns, told, found = [], [], {}
+    columns, hows, found = [], {}, {}
     for name, column in zip(names, table.columns, strict=True):
         if pa.types.is_string(column.type):
             column = pc.utf8_trim_whitespace(column)
@@ -110,10 +110,10 @@ def _looked_at(table, names, words, forms, look, path, header):
                 )
             if name not in words:
                 column, how, form = look(column, form=forms.get(name))
-                told += [f"column {name!r} is read as {how}"] if how else []
+                hows |= {name: how} if how else {}
                 found |= {name: form} if form else {}
         columns.append(column)
-    return pa.table(columns, names=names), tuple(told), found
+    return pa.table(columns, names=names), hows, found
 
 
 def _parse(path, separator, encoding, names, skipped, missing, as_text) -> pa.Table:

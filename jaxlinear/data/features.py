@@ -3,6 +3,7 @@
 Importing this module imports pyarrow: do so only when a file must be read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Coding(NamedTuple):
     """The columns that are features, and those that were left out, with the reasons."""
 
     columns: tuple[Column, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = {}
 
 
 def names(coding: Coding) -> tuple[str, ...]:

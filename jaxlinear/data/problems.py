@@ -1,7 +1,7 @@
 """Everything that is wrong with a table, told at once: where, what was found, what mends it."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,20 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
         yield
     except TableError as error:
         problems.extend(error.problems)
+
+
+def sentences(found: Mapping[str, str], verb: str) -> tuple[str, ...]:
+    """What was found of columns, by name: a sentence for all of which the same is to be told."""
+    columns: dict[str, list[str]] = {}
+    for name, what in found.items():
+        columns.setdefault(what, []).append(name)
+    return tuple(f"{_columns(names)} {verb}{what}" for what, names in columns.items())
+
+
+def _columns(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:5]))
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f"column {shown} is" if len(names) == 1 else f"columns {shown}{more} are"
 
 
 def in_row(row: int, header: bool = True) -> str:

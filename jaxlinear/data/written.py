@@ -133,7 +133,8 @@ def _bare(kept, decimal: str | None):
         bare, how = pc.replace_substring(kept, ",", ""), "numbers with commas between thousands"
     elif decimal != "." and _all(present, _COMMA):
         bare = pc.replace_substring(pc.replace_substring(kept, ".", ""), ",", ".")
-        how = "numbers with decimal commas"
+        marked = pc.any(pc.match_substring_regex(present, "[.,]")).as_py()
+        how = "numbers with decimal commas" if marked else None
     elif _all(present, number):
         bare = kept
     else:

@@ -275,3 +275,26 @@ def test_names_of_leaves_are_their_paths():
     hypers = {"lr": LR, "init": jl.Linear(LR, CURVES), "pair": (LR, [LR])}
     assert list(words.leaves_of(hypers, 40)) == ["lr", "init.w", "init.b", "pair.0", "pair.1.0"]
     assert list(words.leaves_of(LR, 40)) == ["hyper"]
+
+
+# ------------------------------------------------------------------ layers
+
+
+def test_scores_of_layers_are_lines_with_bars():
+    value = rng.random((3, 2))
+    found = jl.resample.Interval(value, value - 0.1, value + 0.2)
+    figure = plots.scores_by_layer(
+        found, ["a", "b", "c"], ["x", "y"], name="AUC", control=value / 2
+    )
+    (axes,) = figure.axes
+    lines = [each.get_ydata() for each in axes.lines if len(each.get_ydata()) == 3]
+    for k in (0, 1):
+        assert any(np.array_equal(each, value[:, k]) for each in lines)
+        assert any(np.array_equal(each, value[:, k] / 2) for each in lines)
+    bars = [each.get_segments() for each in axes.collections]
+    np.testing.assert_allclose(bars[0][1][:, 1], [value[1, 0] - 0.1, value[1, 0] + 0.2])
+    assert ticks(axes.xaxis) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="layers is a list of 2; expected a list of 3"):
+        plots.scores_by_layer(found, ["a", "b"], ["x", "y"])
+    with pytest.raises(ValueError, match=r"expected \(layers, concepts\)"):
+        plots.scores_by_layer(found, ["a", "b", "c"], ["x", "y"], control=value[0])

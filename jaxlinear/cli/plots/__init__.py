@@ -15,6 +15,7 @@ from jaxlinear.cli.plots.curves import many_curves
 from jaxlinear.cli.plots.drawing import GREY, ORANGE, save
 from jaxlinear.cli.plots.grids import heat_map
 from jaxlinear.cli.plots.images import example_grid, weight_images
+from jaxlinear.cli.plots.layers import scores_by_layer
 from jaxlinear.cli.plots.numbers import predictions, residuals
 from jaxlinear.cli.plots.training import learning_curves, penalty_curve
 from jaxlinear.cli.plots.weights import weights_by_feature
@@ -33,6 +34,7 @@ __all__ = [
     "residuals",
     "roc_curves",
     "save",
+    "scores_by_layer",
     "weight_images",
     "weights_by_feature",
 ]
