@@ -17,7 +17,7 @@ from jaxlinear.model.affine import predict
 from jaxlinear.model.declaration import family_of, has_classes, target_of
 from jaxlinear.model.objective import each_loss
 from jaxlinear.probes.learning import fits_of, stronger
-from jaxlinear.probes.stack import penalties_of, per_layer, ranks
+from jaxlinear.probes.stack import each_of, per_layer, ranks
 from jaxlinear.probes.task import Setting, Task, task_of
 from jaxlinear.rows.sums import accurate_sum
 
@@ -89,48 +89,53 @@ def description_length(
     portions = jnp.asarray(portions, jnp.result_type(float))
     n = len(task.y)
     order = jnp.arange(n) if key is None else jax.random.permutation(key, n)
+    of_layer = functools.partial(_of_layer, setting)
+    return per_layer(of_layer, x, task.rows, (task, order, portions), l2)
 
-    def of_stack(x, l2):
-        l2 = penalties_of(l2, len(x), task.y.shape[1:])
-        return _of_stack(setting, x, task, order, portions, l2)
 
-    return per_layer(of_stack, x, task.rows, l2=l2)
+def _of_layer(setting: Setting, x, task: Task, order, portions, l2) -> DescriptionLength:
+    place, ends = _places(task.weight, order, portions)
+    parts = list(ends[:-1]), list(ends[1:])
+    shared = x, task, place, l2
+    blocks, status = each_of(lambda *at: _of_block(setting, *shared, *at), parts, shared)
+    first, even = (_uniform(setting, task, place, 0 * end, end) for end in (ends[0], ends[-1]))
+    blocks = jnp.concatenate([first[None], blocks])
+    bits = jnp.sum(blocks, axis=0)
+    return DescriptionLength(bits, even, even / bits, blocks, status)
+
+
+@jax.jit
+def _places(weight, order, portions):
+    """The place of every row among those that count, and where prefixes, and all rows, end."""
+    number = jnp.sum(weight > 0, axis=0)
+    ends = jnp.round(jnp.multiply.outer(portions, number))
+    return ranks(order, weight > 0), jnp.concatenate([ends, number[None]]).astype(jnp.int32)
+
+
+def _between(place, start, end):
+    start, end = (at if at.ndim == 0 else at[None] for at in (start, end))
+    return (place >= start) & (place < end)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _of_stack(setting: Setting, x, task: Task, order, portions, l2) -> DescriptionLength:
-    y, weight = task.y, task.weight
-    place, number = ranks(order, weight > 0), jnp.sum(weight > 0, axis=0)
-    inner = jnp.round(jnp.multiply.outer(portions, number)).astype(jnp.int32)
-    ends = jnp.concatenate([inner, number[None]])  # of prefixes, and of all
-    bits_each = jnp.log2(setting.outputs if has_classes(setting.loss) else 2.0)
+def _uniform(setting: Setting, task: Task, place, start, end):
+    """The bits of a block, of every concept, where all classes are as likely."""
+    each = jnp.log2(setting.outputs if has_classes(setting.loss) else 2.0)
+    total = accurate_sum(jnp.where(_between(place, start, end), task.weight, 0))
+    return jnp.broadcast_to(each * total, task.y.shape[1:])
 
-    def before(end):
-        return place < (end if end.ndim == 0 else end[None])
 
-    def uniform(block):
-        total = bits_each * accurate_sum(jnp.where(block, weight, 0))
-        return jnp.broadcast_to(total, y.shape[1:])
-
-    def of_block(x, l2, start, end):
-        prefix = task._replace(weight=jnp.where(before(start), weight, 0))
-        block = before(end) & ~before(start)
-        l2 = l2 * stronger(weight, prefix.weight, l2)
-        coded = jnp.where(block, weight, 0)
-        coded = jnp.moveaxis(coded, -1, 0) if coded.ndim == 2 else coded
-        judge = functools.partial(_bits, setting)
-        bits, status = fits_of(setting, x, prefix, l2, judge, coded)
-        seen = _has_all_classes(setting, y, prefix.weight, weight)
-        return jnp.where(usable(status) & seen, bits, uniform(block)), status
-
-    def of_layer(layer):
-        x, l2 = layer
-        blocks, status = jax.lax.map(lambda at: of_block(x, l2, *at), (ends[:-1], ends[1:]))
-        blocks = jnp.concatenate([uniform(before(ends[0]))[None], blocks])
-        bits, even = jnp.sum(blocks, axis=0), uniform(weight > 0)
-        return DescriptionLength(bits, even, even / bits, blocks, status)
-
-    return jax.lax.map(of_layer, (x, l2))
+@functools.partial(jax.jit, static_argnums=0)
+def _of_block(setting: Setting, x, task: Task, place, l2, start, end):
+    weight, block = task.weight, _between(place, start, end)
+    prefix = task._replace(weight=jnp.where(_between(place, 0 * start, start), weight, 0))
+    coded = jnp.where(block, weight, 0)
+    coded = jnp.moveaxis(coded, -1, 0) if coded.ndim == 2 else coded
+    judge = functools.partial(_bits, setting)
+    l2 = l2 * stronger(weight, prefix.weight, l2)
+    bits, status = fits_of(setting, x, prefix, l2, judge, coded)
+    known = usable(status) & _has_all_classes(setting, task.y, prefix.weight, weight)
+    return jnp.where(known, bits, _uniform(setting, task, place, start, end)), status
 
 
 def _bits(setting: Setting, fit, z, y, coded):

@@ -17,7 +17,7 @@ from jaxlinear.endings import unless_blind, usable
 from jaxlinear.model import losses
 from jaxlinear.model.affine import predict
 from jaxlinear.model.scaling import Scaling, standardise, unstandardise
-from jaxlinear.probes.stack import per_layer
+from jaxlinear.probes.stack import each_of, per_layer
 from jaxlinear.probes.task import (
     Setting,
     Task,
@@ -100,7 +100,7 @@ def of_layers(
     )  # fmt: skip
     folds = folds_of(held_out, folds, len(task.y))
     l2s = None if l2s is None else checks.numbers(l2s, "l2s", jnp.result_type(float))
-    return per_layer(lambda x: _of_stack(setting, x, task, folds, l2s), x, task.rows)
+    return per_layer(functools.partial(_of_layer, setting), x, task.rows, (task, folds, l2s))
 
 
 def folds_of(held_out, folds, n: int):
@@ -110,12 +110,6 @@ def folds_of(held_out, folds, n: int):
     if folds is not None:
         return jnp.asarray(checks.folds_as_weights(folds, n))
     return jnp.where(checks.rows_as_mask(held_out, n), 0.0, 1.0)[None]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _of_stack(setting: Setting, x, task: Task, folds, l2s) -> Probes:
-    """One layer after another: they differ in x, so that they share no product."""
-    return jax.lax.map(lambda x: _of_layer(setting, x, task, folds, l2s), x)
 
 
 class _Fold(NamedTuple):
@@ -129,11 +123,22 @@ class _Fold(NamedTuple):
 
 
 def _of_layer(setting: Setting, x, task: Task, folds, l2s) -> Probes:
-    if l2s is None:
-        l2s = 1 / (INVERSE_PENALTIES * jnp.sum(task.rows * jnp.mean(folds, axis=0)))
+    done = each_of(
+        lambda fold: _of_fold(setting, x, task, fold, folds, l2s), (list(folds),), (x, task, l2s)
+    )
+    return _chosen(setting, x, task, folds, l2s, done)
+
+
+def _candidates(l2s, task: Task, folds):
+    if l2s is not None:
+        return l2s
+    return 1 / (INVERSE_PENALTIES * jnp.sum(task.rows * jnp.mean(folds, axis=0)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _chosen(setting: Setting, x, task: Task, folds, l2s, done: _Fold) -> Probes:
+    l2s = jnp.asarray(_candidates(l2s, task, folds), done.params.b.dtype)
     options = setting.options(task.tol)
-    done = jax.lax.map(lambda fold: _of_fold(setting, x, task, fold, l2s), folds)
-    l2s = jnp.asarray(l2s, done.params.b.dtype)
     scores, why = _pooled(done)
     (l2, why), blind = chosen(scores, l2s, (l2s, why))
     params = jax.vmap(lambda params: chosen(scores, l2s, params)[0])(done.params)
@@ -148,7 +153,9 @@ def _of_layer(setting: Setting, x, task: Task, folds, l2s) -> Probes:
     return Probes(fit, scaling, l2, scores, _held_out_outputs(x, params, done.scaling, folds))
 
 
-def _of_fold(setting: Setting, x, task: Task, fold, l2s) -> _Fold:
+@functools.partial(jax.jit, static_argnums=0)
+def _of_fold(setting: Setting, x, task: Task, fold, folds, l2s) -> _Fold:
+    l2s = _candidates(l2s, task, folds)
     z, scaling = scaled(setting, x, task.rows * fold)
 
     def of(y, weight):

@@ -14,7 +14,7 @@ from jaxlinear.convex.fits import glm
 from jaxlinear.convex.held_out import mean_error
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.model import losses
-from jaxlinear.probes.stack import penalties_of, per_layer, ranks
+from jaxlinear.probes.stack import each_of, per_layer, ranks
 from jaxlinear.probes.task import Setting, Task, evened, for_concepts, scaled, task_of
 
 
@@ -68,12 +68,8 @@ def learning_curve(
     held_out = jnp.asarray(checks.rows_as_mask(held_out, len(task.y)))
     sizes = jnp.asarray(_sizes(sizes, task.weight, held_out), jnp.int32)
     keys = jax.random.split(key, checks.count(repeats, "repeats"))
-
-    def of_stack(x, l2):
-        l2 = penalties_of(l2, len(x), task.y.shape[1:])
-        return _of_stack(setting, x, task, held_out, sizes, l2, keys)
-
-    return per_layer(of_stack, x, task.rows, l2=l2)
+    of_layer = functools.partial(_of_layer, setting)
+    return per_layer(of_layer, x, task.rows, (task, held_out, sizes, keys), l2)
 
 
 def _sizes(sizes, weight, held_out):
@@ -94,23 +90,26 @@ def _sizes(sizes, weight, held_out):
     return sizes
 
 
+def _of_layer(setting: Setting, x, task: Task, held_out, sizes, keys, l2) -> LearningCurve:
+    shared = x, task, held_out, l2
+
+    def of_size(size):
+        def of_repeat(key):
+            return _of_sample(setting, *shared, size, key)
+
+        return each_of(of_repeat, (list(keys),), (*shared, size))
+
+    return each_of(of_size, (list(sizes),), (*shared, keys))
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _of_stack(setting: Setting, x, task: Task, held_out, sizes, l2, keys) -> LearningCurve:
+def _of_sample(setting: Setting, x, task: Task, held_out, l2, size, key) -> LearningCurve:
     out = held_out if task.weight.ndim == 1 else held_out[:, None]
     fitted, held = jnp.where(out, 0, task.weight), jnp.where(out, task.weight, 0)
-
-    def of_sample(x, l2, key, size):
-        order = jax.random.uniform(key, held_out.shape)
-        sample = task._replace(weight=jnp.where(ranks(order, fitted > 0) < size, fitted, 0))
-        return errors_of(setting, x, sample, held, l2 * stronger(fitted, sample.weight, l2))
-
-    def of_layer(layer):
-        x, l2 = layer
-        return jax.lax.map(
-            lambda size: jax.lax.map(lambda key: of_sample(x, l2, key, size), keys), sizes
-        )
-
-    return LearningCurve(*jax.lax.map(of_layer, (x, l2)))
+    order = jax.random.uniform(key, held_out.shape)
+    sample = task._replace(weight=jnp.where(ranks(order, fitted > 0) < size, fitted, 0))
+    l2 = l2 * stronger(fitted, sample.weight, l2)
+    return LearningCurve(*errors_of(setting, x, sample, held, l2))
 
 
 def stronger(all_of, some, l2):
