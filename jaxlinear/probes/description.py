@@ -16,9 +16,9 @@ from jaxlinear.model import losses
 from jaxlinear.model.affine import predict
 from jaxlinear.model.declaration import family_of, has_classes, target_of
 from jaxlinear.model.objective import each_loss
-from jaxlinear.probes.learning import fits_of, stronger
+from jaxlinear.probes.learning import fits_of, only, stronger
 from jaxlinear.probes.stack import each_of, per_layer, ranks
-from jaxlinear.probes.task import Setting, Task, task_of
+from jaxlinear.probes.task import Setting, Task, scaled, task_of
 from jaxlinear.rows.sums import accurate_sum
 
 PORTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5)
@@ -97,7 +97,13 @@ def _of_layer(setting: Setting, x, task: Task, order, portions, l2) -> Descripti
     place, ends = _places(task.weight, order, portions)
     parts = list(ends[:-1]), list(ends[1:])
     shared = x, task, place, l2
-    blocks, status = each_of(lambda *at: _of_block(setting, *shared, *at), parts, shared)
+
+    def of(start, end):
+        prefix, own = _prefix(task, place, l2, start)
+        z, _ = scaled(setting, x, prefix.rows)
+        return _of_block(setting, z, task, prefix, place, own, start, end)
+
+    blocks, status = each_of(of, parts, shared)
     first, even = (_uniform(setting, task, place, 0 * end, end) for end in (ends[0], ends[-1]))
     blocks = jnp.concatenate([first[None], blocks])
     bits = jnp.sum(blocks, axis=0)
@@ -125,20 +131,23 @@ def _uniform(setting: Setting, task: Task, place, start, end):
     return jnp.broadcast_to(each * total, task.y.shape[1:])
 
 
+@jax.jit
+def _prefix(task: Task, place, l2, start):
+    """The task of the rows before ``start``, and its l2."""
+    prefix = only(task, jnp.where(_between(place, 0 * start, start), task.weight, 0))
+    return prefix, l2 * stronger(task.weight, prefix.weight, l2)
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _of_block(setting: Setting, x, task: Task, place, l2, start, end):
-    weight, block = task.weight, _between(place, start, end)
-    prefix = task._replace(weight=jnp.where(_between(place, 0 * start, start), weight, 0))
-    coded = jnp.where(block, weight, 0)
-    coded = jnp.moveaxis(coded, -1, 0) if coded.ndim == 2 else coded
-    judge = functools.partial(_bits, setting)
-    l2 = l2 * stronger(weight, prefix.weight, l2)
-    bits, status = fits_of(setting, x, prefix, l2, judge, coded)
-    known = usable(status) & _has_all_classes(setting, task.y, prefix.weight, weight)
+def _of_block(setting: Setting, z, task: Task, prefix: Task, place, l2, start, end):
+    coded = jnp.where(_between(place, start, end), task.weight, 0)
+    judge = functools.partial(_bits, setting, z)
+    bits, status = fits_of(setting, z, prefix, l2, judge, coded)
+    known = usable(status) & _has_all_classes(setting, task.y, prefix.weight, task.weight)
     return jnp.where(known, bits, _uniform(setting, task, place, start, end)), status
 
 
-def _bits(setting: Setting, fit, z, y, coded):
+def _bits(setting: Setting, z, fit, y, coded):
     """The bits of the rows that are coded, of every output that is a concept."""
 
     def of(params, y):

@@ -123,10 +123,12 @@ class _Fold(NamedTuple):
 
 
 def _of_layer(setting: Setting, x, task: Task, folds, l2s) -> Probes:
-    done = each_of(
-        lambda fold: _of_fold(setting, x, task, fold, folds, l2s), (list(folds),), (x, task, l2s)
-    )
-    return _chosen(setting, x, task, folds, l2s, done)
+    def of(fold):
+        z, scaling = scaled(setting, x, task.rows * fold)
+        return _of_fold(setting, z, scaling, task, fold, folds, l2s)
+
+    done = each_of(of, (list(folds),), (x, task, l2s))
+    return _chosen(setting, x, *scaled(setting, x, task.rows), task, folds, l2s, done)
 
 
 def _candidates(l2s, task: Task, folds):
@@ -136,13 +138,12 @@ def _candidates(l2s, task: Task, folds):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _chosen(setting: Setting, x, task: Task, folds, l2s, done: _Fold) -> Probes:
+def _chosen(setting: Setting, x, z, scaling, task: Task, folds, l2s, done: _Fold) -> Probes:
     l2s = jnp.asarray(_candidates(l2s, task, folds), done.params.b.dtype)
     options = setting.options(task.tol)
     scores, why = _pooled(done)
     (l2, why), blind = chosen(scores, l2s, (l2s, why))
     params = jax.vmap(lambda params: chosen(scores, l2s, params)[0])(done.params)
-    z, scaling = scaled(setting, x, task.rows)
 
     def fit_of(y, weight, l2, init):
         return glm(setting.loss, z, y, l2, weight=evened(setting, y, weight), init=init, **options)
@@ -154,9 +155,8 @@ def _chosen(setting: Setting, x, task: Task, folds, l2s, done: _Fold) -> Probes:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _of_fold(setting: Setting, x, task: Task, fold, folds, l2s) -> _Fold:
+def _of_fold(setting: Setting, z, scaling, task: Task, fold, folds, l2s) -> _Fold:
     l2s = _candidates(l2s, task, folds)
-    z, scaling = scaled(setting, x, task.rows * fold)
 
     def of(y, weight):
         inside, held = evened(setting, y, weight * fold), jnp.where(fold == 0, weight, 0)

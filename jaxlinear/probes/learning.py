@@ -102,14 +102,36 @@ def _of_layer(setting: Setting, x, task: Task, held_out, sizes, keys, l2) -> Lea
     return each_of(of_size, (list(sizes),), (*shared, keys))
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _of_sample(setting: Setting, x, task: Task, held_out, l2, size, key) -> LearningCurve:
+    sample, held, l2 = _sample(task, held_out, l2, size, key)
+    z, _ = scaled(setting, x, sample.rows)
+    return LearningCurve(*_errors(setting, z, sample, held, l2))
+
+
+@jax.jit
+def _sample(task: Task, held_out, l2, size, key):
+    """The task of the first rows in a random order, the weights that score it, and its l2."""
     out = held_out if task.weight.ndim == 1 else held_out[:, None]
     fitted, held = jnp.where(out, 0, task.weight), jnp.where(out, task.weight, 0)
     order = jax.random.uniform(key, held_out.shape)
-    sample = task._replace(weight=jnp.where(ranks(order, fitted > 0) < size, fitted, 0))
-    l2 = l2 * stronger(fitted, sample.weight, l2)
-    return LearningCurve(*errors_of(setting, x, sample, held, l2))
+    sample = only(task, jnp.where(ranks(order, fitted > 0) < size, fitted, 0))
+    return sample, held, l2 * stronger(fitted, sample.weight, l2)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _errors(setting: Setting, z, sample: Task, held, l2):
+    """The mean errors of the rows with weight in ``held`` of fits of a sample, and their ends."""
+
+    def judge(fit, y, held):
+        return mean_error(setting.error, fit.report.status.ndim == 1, fit, z, y, held)
+
+    return fits_of(setting, z, sample, l2, judge, held)
+
+
+def only(task: Task, weight) -> Task:
+    """The task of the rows that have weight, by which columns are scaled too."""
+    there = weight > 0 if weight.ndim == 1 else jnp.any(weight > 0, axis=1)
+    return task._replace(weight=weight, rows=jnp.where(there, task.rows, 0))
 
 
 def stronger(all_of, some, l2):
@@ -119,26 +141,13 @@ def stronger(all_of, some, l2):
     return jnp.broadcast_to(factor, l2.shape)
 
 
-def fits_of(setting: Setting, x, task: Task, l2, judge: Callable, *others):
-    """``judge(fit, z, y, *others)`` of the fits of all concepts, of the rows that have weight."""
-    there = task.weight > 0
-    there = there if there.ndim == 1 else jnp.any(there, axis=1)
-    z, _ = scaled(setting, x, jnp.where(there, task.rows, 0))
+def fits_of(setting: Setting, z, task: Task, l2, judge: Callable, weight):
+    """``judge(fit, y, weight)`` of the fits of all concepts; weight (n,) or (n, k) is of rows."""
 
-    def of(y, weight, l2, *others):
-        own = evened(setting, y, weight)
+    def of(y, own, l2, weight):
+        own = evened(setting, y, own)
         fit = glm(setting.loss, z, y, l2, weight=own, **setting.options(task.tol))
-        return judge(fit, z, y, *others)
+        return judge(fit, y, weight)
 
-    return for_concepts(setting, of, task, l2, *others)
-
-
-def errors_of(setting: Setting, x, task: Task, held, l2):
-    """The mean errors of the rows with weight in ``held`` of fits of the others, and their ends."""
-
-    def judge(fit, z, y, held):
-        return mean_error(setting.error, fit.report.status.ndim == 1, fit, z, y, held)
-
-    return fits_of(
-        setting, x, task, l2, judge, jnp.moveaxis(held, -1, 0) if held.ndim == 2 else held
-    )
+    by_concept = jnp.moveaxis(weight, -1, 0) if weight.ndim == 2 else weight
+    return for_concepts(setting, of, task, l2, by_concept)

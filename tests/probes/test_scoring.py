@@ -38,6 +38,7 @@ def test_scores_are_those_of_every_probe_alone(key, folds):
             np.testing.assert_allclose([part[place] for part in found[name]], alone, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_scores_of_classes_and_of_one_probe(key):
     o = rng.normal(size=(N, K, 3)).astype(np.float32)
     y = np.argmax(o + rng.normal(size=o.shape), axis=2)
