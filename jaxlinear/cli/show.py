@@ -48,7 +48,8 @@ def _coding(model: model_file.Model) -> list[str]:
             said = [column["kind"]]
             said += [f"missing: {column['fill']:g}"] if column["fill"] is not None else []
             said += [f"since {column['since']}"] if column["since"] else []
-            said += [f"of {', '.join(column['levels'])}"] if column["levels"] else []
+            levels = [level or "what is missing" for level in column["levels"]]
+            said += [f"of {', '.join(levels)}"] if levels else []
             said += [f"beside {column['baseline']}"] if column["baseline"] is not None else []
             lines.append(f"{column['name']}: {', '.join(said)}")
     told = sentences(decided.get("left_out", {}), "left out: ")

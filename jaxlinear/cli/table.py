@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from jaxlinear.cli import decisions, roles
 from jaxlinear.cli import target as targets
-from jaxlinear.cli.losses import is_classifier
+from jaxlinear.cli.losses import LOSSES, is_classifier
 from jaxlinear.cli.split import held_out
 from jaxlinear.cli.task import Part, Task
 from jaxlinear.data import coding, columns, delimited, features, tables
@@ -24,6 +24,7 @@ from jaxlinear.data.delimited import Reading
 from jaxlinear.data.features import Coding
 from jaxlinear.data.files import features_of, require_columns
 from jaxlinear.data.problems import Problem, collecting, refuse, sentences
+from jaxlinear.model.declaration import is_kinked
 
 
 def dialect(options) -> delimited.Dialect:
@@ -226,8 +227,8 @@ def _require_rows(present: np.ndarray, path: Path) -> None:
 
 def _require_use_of(options, loss: str) -> None:
     """An offset needs a loss and a solver that have one; groups and time exclude each other."""
-    without = ("squared_error", "softmax_cross_entropy")
-    if options.offset and (loss in without or options.solver not in ("auto", "newton")):
+    without = loss in ("squared_error", "softmax_cross_entropy") or is_kinked(LOSSES[loss])
+    if options.offset and (without or options.solver not in ("auto", "newton")):
         raise ValueError(
             f"got --offset with --loss {loss} and --solver {options.solver}; expected --solver "
             "newton and a loss such as poisson (of least squares, subtract it from the target)."

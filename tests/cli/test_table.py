@@ -333,6 +333,10 @@ REFUSED = {
     "an offset of least squares": (
         rows("a,o,y", "1,1,0.5", "2,1,1.5"), (*Y, "--offset", "o"), "got --offset with --loss squ",
     ),
+    "an offset of a loss with kinks": (
+        rows("a,o,y", "1,1,0.5", "2,1,1.5"),
+        (*Y, "--offset", "o", "--loss", "absolute"), "got --offset with --loss absolute",
+    ),
     "two ways to split": (
         rows("a,g,y", "1,1,.5", "2,1,1.5"), (*Y, "--group", "g", "--time", "a"), "one of them to",
     ),
