@@ -51,7 +51,7 @@ def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     no more than the rounding of its dtype, or of sums in float64; differing whole numbers do not
     count as rounding.
     """
-    precision = max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps)
+    precision = float(max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps))
     width = max(1, _AT_ONCE // len(x))
     blocks = (x[:, start : start + width] for start in range(0, x.shape[1], width))
     parts = [_mean_and_deviation(np.asarray(block, np.float64), precision) for block in blocks]

@@ -268,7 +268,9 @@ def test_weights_are_drawn_in_standard_units_by_both_solvers(tmp_path, capsys, m
 
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, path: None)
-    monkeypatch.setattr(plots, "weights_by_feature", lambda params, *_: drawn.append(params.w))
+    monkeypatch.setattr(
+        plots, "weights_by_feature", lambda params, *_, **__: drawn.append(params.w)
+    )
     path = write_csv(tmp_path / "data.csv", price=NUMBER)
     arguments = ["--target", "price", "--test-fraction", 0]
     train_exact(tmp_path, capsys, path, *arguments)
