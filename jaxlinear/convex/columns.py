@@ -106,7 +106,7 @@ def _columns(intercept: bool) -> Callable:
         weight = jnp.where(broken, 0, ones_or(weight, len(x), floating_dtype(x)))
         made, units, share, _, constant = columns(x, weight, jnp.max(root))
         if of_weight:
-            constant = jax.vmap(lambda rows: _do_not_vary(made[:, : x.shape[1]], rows))(present)
+            constant = _do_not_vary(made[:, : x.shape[1]], present)
         made = made, units, share, broken, constant
         return made, (*jax.tree.map(lambda _: False, made[:4]), bool(of_weight))
 
@@ -162,9 +162,24 @@ def _part_of_mean(rows: Float[Array, "m d"], share, n: int) -> Float[Array, " d"
     return jnp.sum(rows, axis=0) / n if share is None else matmul(share, rows)
 
 
-def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, " n"]) -> Bool[Array, " d"]:
-    largest = jnp.max(columns, axis=0, where=present[:, None], initial=-jnp.inf)
-    return largest == jnp.min(columns, axis=0, where=present[:, None], initial=jnp.inf)
+def _do_not_vary(columns: Float[Array, "n d"], present: Bool[Array, "m n"]) -> Bool[Array, "m d"]:
+    """The columns that have one value in all the rows that are present, by sets of rows.
+
+    Mostly some rows show that there are none. Else it is set by set: ``vmap`` would have a copy of
+    all columns for each.
+    """
+
+    def constant_in(columns, present):
+        largest = jnp.max(columns, axis=0, where=present[:, None], initial=-jnp.inf)
+        return largest == jnp.min(columns, axis=0, where=present[:, None], initial=jnp.inf)
+
+    every = max(len(columns) // _SAMPLE, 1)
+    few = jax.vmap(constant_in, (None, 0))(columns[::every], present[:, ::every])
+
+    def look(columns):
+        return jax.lax.map(functools.partial(constant_in, columns), present)
+
+    return when(jnp.any(few), look, columns, few)
 
 
 class Problems(NamedTuple):

@@ -21,20 +21,17 @@ from jaxlinear.convex.state import Method, State, is_unfinished, started
 from jaxlinear.convex.turns import minimise_many
 
 
-def minimise(method: Method, problem: Problem, theta, prepared=None) -> tuple[State, Any]:
+def minimise(method: Method, problem: Problem, theta, prepared) -> tuple[State, Any]:
     """From θ until a step promises less than ``tol`` of the objective, or makes nothing less.
 
-    Also returns what the form of the curvature was ``prepared`` with, unless it is given. Under
+    Also returns what the form of the curvature was ``prepared`` with, which may have grown. Under
     ``vmap`` a model that is done makes room for another, so that the slowest do not hold up the
-    rest; what is made of x alone is made once where all share x.
+    rest.
     """
 
     @jax.custom_batching.custom_vmap
     def solve(problem, tol, theta, prepared):
-        told = method._replace(tol=tol)
-        if prepared is None:
-            prepared = told.form.prepare(problem)
-        return _run(told, prepared, problem, theta)
+        return _run(method._replace(tol=tol), prepared, problem, theta)
 
     solve.def_vmap(functools.partial(minimise_many, method))
     return solve(problem, method.tol, theta, prepared)

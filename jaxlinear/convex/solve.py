@@ -51,7 +51,7 @@ def _shared(setting: Setting, data: Data, l2s) -> Shared:
     batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
     l2s = jax.lax.stop_gradient(l2s)
     standard = columns.standardised(batch, l2s, setting.intercept, setting.in_rows)
-    problem = columns.penalised(standard, batch, l2s[0], setting.intercept, 1).own
+    problem = columns.penalised(standard, batch, l2s[0], setting.intercept, 1).common
     return Shared(standard, jax.lax.stop_gradient(setting.form.prepare(problem)))
 
 
@@ -108,6 +108,8 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
         theta = without_shared(problem, theta)
     if setting.form is frozen:
         prepared = inverse_there(loss, common, outputs_of(common, given))
+    elif prepared is None:
+        prepared = form.prepare(common)  # once where models share x, whatever their weights
     state, prepared = newton.minimise(method, problem, theta, prepared)
     return Ended(problem, state, prepared, mean)
 

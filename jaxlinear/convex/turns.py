@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from jaxlinear.convex import lbfgs
 from jaxlinear.convex.iteration import advance, grown
-from jaxlinear.convex.preconditioners.form import Curvature
 from jaxlinear.convex.problem import Problem
 from jaxlinear.convex.state import Method, State, is_last, is_unfinished, started
 
@@ -22,10 +21,6 @@ def minimise_many(method: Method, models: int, batched, problem: Problem, tol, t
     of_problem, of_tol, of_theta, of_prepared = batched
     if not of_theta:
         theta = jnp.broadcast_to(theta, (models, *theta.shape))
-    if prepared is None:
-        shares_x = not (of_problem.x or of_problem.share)
-        prepared = _prepared_for_many(method.form, problem, of_problem, shares_x)
-        of_prepared = jax.tree.map(lambda _: not shares_x, prepared)
     of_given = of_problem, of_tol, of_prepared
     axes = jax.tree.map(_axis, of_given)
 
@@ -104,14 +99,6 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
         return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
 
     return jax.lax.while_loop(lambda state: jnp.any(needs_step(state, tol, True)), run, state)
-
-
-def _prepared_for_many(form: Curvature, problem: Problem, batched, shares_x: bool):
-    if not shares_x:
-        return jax.vmap(form.prepare, (jax.tree.map(_axis, batched),))(problem)
-    # Of the penalties one will do: a form needs to know their size.
-    penalty = problem.penalty[0] if batched.penalty else problem.penalty
-    return form.prepare(problem._replace(penalty=penalty))
 
 
 def _axis(of_model: bool) -> int | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxlinear import checks
@@ -27,6 +28,8 @@ from jaxlinear.probes.task import (
     task_of,
 )
 from jaxlinear.types import Fit, Linear
+
+_ROOM = 2**26  # numbers, in the Hessians of concepts that are fitted at a time
 
 
 class Probes(NamedTuple):
@@ -123,6 +126,37 @@ class _Fold(NamedTuple):
 
 
 def _of_layer(setting: Setting, x, task: Task, folds, l2s) -> Probes:
+    """Blocks of concepts with weights of their own, each of which has a Hessian of its own."""
+    blocks = _blocks(task.y.shape[1], x.shape[1]) if setting.each else [None]
+    if len(blocks) == 1:
+        return _of_block(setting, x, task, folds, l2s)
+    parts = (task._replace(y=task.y[:, block], weight=task.weight[:, block]) for block in blocks)
+    return _side_by_side([_of_block(setting, x, part, folds, l2s) for part in parts], blocks)
+
+
+def _blocks(concepts: int, features: int) -> list[np.ndarray]:
+    """The concepts by blocks whose Hessians have room; of one size, so that one is compiled."""
+    size = max(_ROOM // (features + 1) ** 2, 16)
+    size = -(-concepts // -(-concepts // size))
+    starts = (min(start, concepts - size) for start in range(0, concepts, size))
+    return [np.arange(start, start + size) for start in starts]
+
+
+def _side_by_side(parts: list[Probes], blocks: list[np.ndarray]) -> Probes:
+    place = np.unique(np.concatenate(blocks), return_index=True)[1]  # blocks may overlap
+
+    def join(axis: int, *trees):
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis)[_at(place, axis)], *trees)
+
+    fit, scaling, l2, scores, outputs = zip(*parts, strict=True)
+    return Probes(join(0, *fit), scaling[0], join(0, *l2), join(1, *scores), join(1, *outputs))
+
+
+def _at(place, axis: int) -> tuple:
+    return (*[slice(None)] * axis, place)
+
+
+def _of_block(setting: Setting, x, task: Task, folds, l2s) -> Probes:
     def of(fold):
         z, scaling = scaled(setting, x, task.rows * fold)
         return _of_fold(setting, z, scaling, task, fold, folds, l2s)
@@ -146,7 +180,8 @@ def _chosen(setting: Setting, x, z, scaling, task: Task, folds, l2s, done: _Fold
     params = jax.vmap(lambda params: chosen(scores, l2s, params)[0])(done.params)
 
     def fit_of(y, weight, l2, init):
-        return glm(setting.loss, z, y, l2, weight=evened(setting, y, weight), init=init, **options)
+        weight = evened(setting, y, weight)
+        return glm(setting.loss, z, y, l2, weight=weight, init=init, near=True, **options)
 
     first = jax.tree.map(lambda leaf: leaf[0], params)
     fit = unless_blind(for_concepts(setting, fit_of, task, l2, first), blind, why)

@@ -47,8 +47,8 @@ def scores(
       folds: weights (f, n): a score for every fold, of the rows that it holds out, with an axis
         of folds first. The outputs of different fits rank less well together than each on its own
         (Forman and Scholz, "Apples-to-apples in cross-validation studies", 2010).
-      groups, samples, level: as in ``resample.interval``. All probes see the same samples, so that
-        layers can be compared sample by sample.
+      groups, samples, level: as in ``resample.interval``. All probes see the same samples, of the
+        rows that any of them predicts, so that layers can be compared sample by sample.
 
     Returns:
       For every metric an ``Interval(value, low, high)`` of (*folds, *layers, *k): NaN for a probe
@@ -71,7 +71,13 @@ def scores(
     _require_targets(y, weight, classes, chosen)
     # Every probe in a column of its own: o (n, p, *classes), with y and weight (n, k).
     o = jnp.moveaxis(o, len(probes), 0).reshape(n, -1, *classes)
-    parts = y.reshape(n, -1), weight.reshape(n, -1), folds
+    y, weight = y.reshape(n, -1), weight.reshape(n, -1)
+    rows = _known_to_some(o, weight)
+    if rows is not None:
+        o, y, weight = o[rows], y[rows], weight[rows]
+        folds = None if folds is None else folds[:, rows]
+        groups = None if groups is None else np.asarray(groups)[rows]
+    parts = y, weight, folds
     found = interval(
         _of_all(tuple(chosen.items())), key, o, parts, groups=groups, samples=samples, level=level
     )
@@ -104,6 +110,15 @@ def _of_all(metrics: tuple) -> Callable:
     return metric
 
 
+def _known_to_some(o, weight):
+    """The rows that some probe predicts and that have weight: others are not drawn in vain."""
+    if checks.is_traced(o, weight):
+        return None
+    there = ~np.isnan(np.asarray(o)).reshape(len(o), -1).all(axis=1)
+    rows = np.flatnonzero(there & (np.asarray(weight) != 0).any(axis=1))
+    return rows if 0 < len(rows) < len(o) else None
+
+
 def _axes(o, y) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The leading axes of probes, and those of concepts."""
     if y.ndim in (1, 2) and o.shape[-y.ndim :] == y.shape:
@@ -120,10 +135,8 @@ def _require_targets(y, weight, classes: tuple[int, ...], chosen: dict) -> None:
     """Raise for targets that a metric refuses, which it cannot inside the program."""
     if checks.is_traced(y, weight):
         return
-    n = len(y)
-    blank = np.zeros((n, *classes), np.float32)
-    for own_y, own in zip(
-        *(np.asarray(leaf).reshape(n, -1).T for leaf in (y, weight)), strict=True
-    ):
-        for metric in chosen.values():
-            jax.eval_shape(functools.partial(metric, blank, own_y, own))
+    blank = np.zeros((y.size, *classes), np.float32)
+    every = (np.broadcast_to(leaf.reshape(len(y), -1), (len(y), y[0].size)) for leaf in (y, weight))
+    flat_y, flat_weight = (np.asarray(leaf).reshape(-1) for leaf in every)
+    for metric in chosen.values():
+        jax.eval_shape(functools.partial(metric, blank, flat_y, flat_weight))

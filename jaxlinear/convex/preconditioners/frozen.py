@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -14,7 +15,9 @@ from jaxlinear.linalg.products import matmul
 def inverse_there(loss: Callable, problem: Problem, outputs) -> Float[Array, "kp kp"]:
     """H⁻¹ at these outputs, of the examples whose curvature there is a number."""
     h = hessians(loss, problem, outputs)
-    return root_inverse(damped(hessian(problem, jnp.where(jnp.isfinite(h), h, 0))))
+    h = jnp.where(jnp.isfinite(h), h, 0)
+    # One after another under vmap, which would have a copy of all x for each.
+    return root_inverse(damped(jax.custom_batching.sequential_vmap(hessian)(problem, h)))
 
 
 def _nothing_more(inverse, problem: Problem, loss: Callable, outputs) -> tuple:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxlinear.model.metrics import forms
 from jaxlinear.model.metrics.forms import Scores, Targets, Value, Weight
+from jaxlinear.rows.absent import relative
 from jaxlinear.rows.sums import accurate_sum, cumulative_sum
 
 
@@ -37,11 +38,30 @@ def roc_auc(o: Scores, y: Targets, weight: Weight = None, *, independent: bool =
     0.75
     """
 
-    def area(o, y, weight):
-        false, true, _ = _rates(o, y, weight)
-        return accurate_sum(jnp.diff(false) * (true[1:] + true[:-1]) / 2)
+    return _over_labels(_area, o, y, weight, independent)
 
-    return _over_labels(area, o, y, weight, independent)
+
+def _area(o, y, weight):
+    """Σ_i false_i · (true above i) / (Σ false · Σ true): no more passes than a sample needs.
+
+    Ties count ½, which is the mean over the order in which they came and the order turned.
+    """
+    order = jnp.argsort(-o)
+    turned = len(o) - 1 - jnp.argsort(-o[::-1])
+    weight = relative(weight)
+    share = jnp.where(jnp.isnan(o), jnp.nan, y)
+
+    def pairs(order):
+        each = weight[order]
+        true, false = (_part(each, share[order]) for share in (share, 1 - share))
+        above = cumulative_sum(true) - true / 2
+        return accurate_sum(false * above) / _or_nan(accurate_sum(true) * accurate_sum(false))
+
+    def both(orders):
+        return (pairs(orders[0]) + pairs(orders[1])) / 2
+
+    ties = jnp.any(order != turned)
+    return jax.lax.cond(ties, both, lambda orders: pairs(orders[0]), (order, turned))
 
 
 def average_precision(
@@ -99,11 +119,18 @@ def _above(o, y, weight):
     score = o[order]
     last = jnp.concatenate([score[1:] != score[:-1], jnp.ones(1, bool)])
 
+    each = weight[order]
+
     def count(share):
-        each = jnp.where(weight == 0, 0, weight * jnp.where(jnp.isnan(o), jnp.nan, share))
-        return jax.lax.cummin(jnp.where(last, cumulative_sum(each[order]), jnp.inf), reverse=True)
+        part = _part(each, jnp.where(jnp.isnan(o), jnp.nan, share)[order])
+        return jax.lax.cummin(jnp.where(last, cumulative_sum(part), jnp.inf), reverse=True)
 
     return count(1 - y), count(y), score
+
+
+def _part(weight, share):
+    """What an example adds, nothing where it is absent."""
+    return jnp.where(weight == 0, 0, weight * share)
 
 
 def _or_nan(total):
