@@ -4,13 +4,14 @@ Dates in seconds since 1970 and identifiers near 10⁹ are further from 0 than f
 the 24 bits of float32 do not suffice: neighbours become the same number.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from jaxlinear.checks.digits import blurs
 
-_AT_ONCE = 2**22  # numbers of some columns, so that a large table is not copied whole
+_AT_ONCE = 2**18  # numbers of some rows, which stay in the cache: a table is not copied whole
 
 
 def double(column: np.ndarray, distinct: Callable[[], int], where: str) -> np.ndarray:
@@ -52,22 +53,28 @@ def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count as rounding.
     """
     precision = float(max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps))
-    width = max(1, _AT_ONCE // len(x))
-    blocks = (x[:, start : start + width] for start in range(0, x.shape[1], width))
-    parts = [_mean_and_deviation(np.asarray(block, np.float64), precision) for block in blocks]
-    mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return mean, deviation
-
-
-def _mean_and_deviation(x: np.ndarray, precision: float) -> tuple[np.ndarray, np.ndarray]:
-    away = x - x[0]  # of a constant column these are 0, whereas a sum of 0.1s is rounded
-    mean = x[0] + away.mean(axis=0)
-    away -= away.mean(axis=0)
-    largest = np.abs(away).max(axis=0)  # whose square may overflow, or be 0
-    away /= np.where(largest == 0, 1, largest)
-    deviation = largest * np.sqrt(np.square(away).mean(axis=0))
+    first, n = np.asarray(x[0], np.float64), len(x)
+    rows = max(1, _AT_ONCE // x.shape[1])
+    # From the first row on: of a constant column that is 0, whereas a sum of 0.1s is rounded.
+    away = functools.partial(_blocks, x, rows)
+    shift = sum(block.sum(axis=0) for block in away(first)) / n
+    mean = first + shift
+    largest = functools.reduce(np.maximum, (np.abs(b).max(axis=0) for b in away(first, shift)))
+    unit = np.where(largest == 0, 1, largest)  # whose square may overflow, or be 0
+    squares = sum(np.square(block / unit).sum(axis=0) for block in away(first, shift)) / n
+    deviation = largest * np.sqrt(squares)
     rounding = (deviation > 0) & (deviation <= precision * np.abs(mean))
     if rounding.any():
-        whole = (x == np.round(x)).all(axis=0) & (np.abs(x).max(axis=0) < 2**53)
-        deviation = np.where(rounding & ~whole, 0.0, deviation)
+        some = np.asarray(x[:, rounding], np.float64)
+        whole = (some == np.round(some)).all(axis=0) & (np.abs(some).max(axis=0) < 2**53)
+        deviation[rounding] = np.where(whole, deviation[rounding], 0.0)
     return mean, deviation
+
+
+def _blocks(x: np.ndarray, rows: int, *origins: np.ndarray):
+    """Blocks of rows in float64, less one origin after the other."""
+    for start in range(0, len(x), rows):
+        block = np.asarray(x[start : start + rows], np.float64)
+        for origin in origins:
+            block = block - origin
+        yield block

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from jaxlinear.cli.plots.drawing import BLUE, LABEL, ORANGE, describe, plain
 from jaxlinear.model import metrics
 
+_POINTS = 20_000  # that are drawn, at most
+
 
 def predictions(y, predicted, name: str = "target") -> Figure:
     """Predicted against true values, both (n,), with the diagonal on which they agree."""
@@ -14,7 +16,8 @@ def predictions(y, predicted, name: str = "target") -> Figure:
     r2 = metrics.r2(jnp.asarray(predicted, float), jnp.asarray(y, float))
     figure = Figure(figsize=(6.2, 6.2), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(y, predicted, s=22, color=BLUE, alpha=_opacity(len(y)), linewidths=0)
+    some = _shown(y - predicted)
+    axes.scatter(y[some], predicted[some], s=22, **_points(len(some)))
     ends = min(y.min(), predicted.min()), max(y.max(), predicted.max())
     axes.plot(ends, ends, color=ORANGE, linewidth=2, linestyle="--", label="predicted = true")
     axes.set_aspect("equal")
@@ -34,7 +37,8 @@ def residuals(y, predicted, name: str = "target") -> Figure:
     left = y - predicted
     figure = Figure(figsize=(6.8, 5.2), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(predicted, left, s=22, color=BLUE, alpha=_opacity(len(y)), linewidths=0)
+    some = _shown(left)
+    axes.scatter(predicted[some], left[some], s=22, **_points(len(some)))
     axes.axhline(0, color="black", linewidth=1)
     order = np.argsort(predicted, kind="stable")
     parts = np.array_split(order, min(10, max(1, len(y) // 5)))
@@ -55,6 +59,17 @@ def _pair(y, predicted) -> tuple[np.ndarray, np.ndarray]:
     return y, predicted
 
 
-def _opacity(n: int) -> float:
-    """Many points would hide each other."""
-    return float(np.clip(200 / n, 0.05, 0.7))
+def _shown(left: np.ndarray) -> np.ndarray:
+    """The rows that are drawn: of many some, at equal distances, and those that are farthest off.
+
+    More would only be drawn over each other, for seconds.
+    """
+    if len(left) <= _POINTS:
+        return np.arange(len(left))
+    regular = np.linspace(0, len(left) - 1, _POINTS).astype(int)
+    return np.union1d(regular, np.argsort(np.abs(left))[-100:])
+
+
+def _points(n: int) -> dict:
+    """The style of n points; of many, each hides less of the others."""
+    return {"color": BLUE, "alpha": float(np.clip(200 / n, 0.05, 0.7)), "linewidths": 0}
