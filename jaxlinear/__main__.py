@@ -48,6 +48,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option(
         "--target",
         nargs="+",
+        action="extend",
         default=[],
         help="the column of a table to predict, or several, or the .npy file",
     )
@@ -95,7 +96,7 @@ def _add_columns(group) -> None:
     def option(name, help, **kind):
         group.add_argument(f"--{name}", help=help, **kind)
 
-    columns = {"nargs": "+", "default": [], "metavar": "COLUMN"}
+    columns = {"nargs": "+", "action": "extend", "default": [], "metavar": "COLUMN"}
     option("drop", "columns to leave out", **columns)
     option(
         "formula",
@@ -130,7 +131,9 @@ def _add_text(group) -> None:
     option("--decimal", help="the decimal mark, '.' or ','")
     option("--encoding", help="such as latin-1; UTF-8 and UTF-16 are found")
     option("--no-header", action="store_true", help="the first row is an example; columns are 1, 2")
-    option("--na", nargs="+", default=[], help="more words that mean a missing number")
+    option(
+        "--na", nargs="+", action="extend", default=[], help="more words that mean a missing number"
+    )
 
 
 def _add_sgd(group) -> None:

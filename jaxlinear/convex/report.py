@@ -63,7 +63,7 @@ def report_of(
             Status.NONFINITE_INPUT: bad_data,
             Status.DIVERGED: ~finite | endless.all,
             Status.CONVERGED: (arrived | resolved) & certain & ~endless.absent,
-            Status.NO_DESCENT: state.stuck & (state.gap > jnp.sqrt(eps) * size),
+            Status.NO_DESCENT: state.stuck & (state.gap > jnp.sqrt(eps) * size) & ~certain,
             Status.STALLED_AT_PRECISION: done,
         },
         Status.MAX_STEPS,

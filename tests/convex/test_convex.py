@@ -263,6 +263,17 @@ def test_a_column_that_is_constant_in_one_fold_has_no_weight_there():
         )
 
 
+def test_a_column_that_varies_in_one_row_has_a_weight_where_that_row_is():
+    x, y, _ = problem("logistic", n=600)
+    x[:, 1] = np.where(np.arange(600) == 5, 4.0, 3.0)
+    x, y = np.float32(x), np.float32(y)
+    weight = np.float32([np.ones(600), np.arange(600) != 5])
+    fits = jax.vmap(lambda w: jl.logistic_regression(x, y, 1e-4, weight=w))(weight)
+    alone = jl.logistic_regression(x, y, 1e-4)
+    assert abs(alone.params.w[1]) > 1e-3 and abs(fits.params.w[1, 1]) < 1e-6
+    np.testing.assert_allclose(fits.params.w[0], alone.params.w, rtol=1e-3, atol=1e-4)
+
+
 def test_folds_share_the_columns_and_not_what_is_no_number():
     """A row of NaN is told to the models that have it, and absent for the others."""
     x, y, _ = problem("logistic", n=80)

@@ -7,6 +7,7 @@ from oracles import logistic_fit, standardised
 
 import jaxlinear as jl
 from jaxlinear import losses, probes, resample
+from jaxlinear.probes import layers
 
 rng = np.random.default_rng(0)
 LAYERS, N, D, K = 2, 90, 4, 3
@@ -78,6 +79,22 @@ def test_layers_are_those_of_a_loop_over_concepts_and_folds(x64, key, compilatio
 
 
 @pytest.mark.full
+def test_blocks_of_concepts_are_all_of_them(x64, key, monkeypatch):
+    """Of sixteen at most: 35 are three of twelve, of which the last overlaps the one before."""
+    folds = np.asarray(resample.k_fold(key, N, 3), float)
+    weight = rng.integers(1, 3, (N, 35)) * 1.0
+    y = (Z[0] @ rng.normal(size=(D, 35)) > rng.normal(size=(N, 35))) * 1.0
+    whole = probes.of_layers(X[0], y, None, L2S, folds=folds, weight=weight)
+    monkeypatch.setattr(layers, "_ROOM", 0)
+    found = probes.of_layers(X[0], y, None, L2S, folds=folds, weight=weight)
+    for leaf, expected in zip(jax.tree.leaves(found), jax.tree.leaves(whole), strict=True):
+        assert leaf.shape == expected.shape
+    np.testing.assert_array_equal(found.l2, whole.l2)
+    for name in ("scores", "outputs"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.fit.params.w, whole.fit.params.w, rtol=1e-5, atol=1e-7)
+
+
 def test_concepts_that_share_their_weights(x64):
     held = np.arange(N) % 3 == 0
     found = probes.of_layers(X, Y, held, L2S, error=losses.logistic)
