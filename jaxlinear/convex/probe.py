@@ -24,6 +24,7 @@ from jaxlinear.model.declaration import is_separable, target_of
 from jaxlinear.rows.absent import ones_or
 
 INVERSE_PENALTIES = np.logspace(-6, 5, 45)
+_ROOM = 2**26  # numbers, in the Hessians of all outputs that have weights of their own
 
 
 def linear_probe(
@@ -97,16 +98,19 @@ def _choose_each(static, x, y, held_out, l2s, weight, tol) -> CrossValidation:
     """The probes of outputs that have weights of their own, and share x."""
     loss, error, even, intercept, max_steps = static
     options = {"outputs": None, "intercept": intercept, "tol": tol, "max_steps": max_steps}
+    near = y.shape[1] * (x.shape[1] + 1) ** 2 <= _ROOM
 
     def one(y, weight):
-        return _choose(loss, error, even, options, x, y, held_out, l2s, weight)
+        return _choose(loss, error, even, options, x, y, held_out, l2s, weight, near=near)
 
     found = jax.vmap(one, in_axes=(1, 1))(y, weight)
     return found._replace(scores=found.scores.T)
 
 
-def _choose(loss, error, even: bool, options, x, y, held_out, l2s, weight) -> CrossValidation:
-    """The probe of outputs that share their weights."""
+def _choose(
+    loss, error, even: bool, options, x, y, held_out, l2s, weight, *, near: bool = False
+) -> CrossValidation:
+    """The probe of outputs that share their weights; ``near`` is that of ``glm``."""
     (x, y, weight), shape, _ = checks.examples(
         x, y, weight, target_of(loss), outputs=options["outputs"], look=False
     )
@@ -126,5 +130,5 @@ def _choose(loss, error, even: bool, options, x, y, held_out, l2s, weight) -> Cr
     l2s = jnp.asarray(checks.numbers(l2s, "l2s", path.report.objective.dtype))
     scores, ends = scores_of(error, path.report.status.ndim == 2, path, x, y, held)
     (l2, start, why), blind = chosen(scores, l2s, (l2s, path.params, ends))
-    fit = glm(loss, x, y, l2, weight=weight, init=start, **options)
+    fit = glm(loss, x, y, l2, weight=weight, init=start, near=near, **options)
     return CrossValidation(unless_blind(fit, blind, why), l2, scores)
