@@ -36,15 +36,17 @@ def matrix(reading: Reading, coding: Coding, rows, path: Path, dtype=np.float64)
     Raises ValueError where float32 cannot tell different numbers apart.
     """
     count = reading.columns.num_rows if rows is None else int(rows.sum())
-    x = np.empty((count, len(names(coding))), dtype)
-    start = 0
-    for column in coding.columns:
+    widths = [len(columns.features(column)) for column in coding.columns]
+    x = np.empty((count, sum(widths)), dtype)
+
+    def fill(column: Column, end: int, width: int) -> None:
         values = columns.numbers(column, reading.columns[column.name])
         values = values if rows is None else values[rows]
         if dtype == np.float32 and column.kind in ("number", "days"):
             values = _rounded(values, f"{path}: column {column.name!r}")
-        x[:, start : start + values.shape[1]] = values
-        start += values.shape[1]
+        x[:, end - width : end] = values
+
+    columns.each(fill, coding.columns, np.cumsum(widths), widths)
     return x
 
 
