@@ -3,6 +3,7 @@
 Importing this module imports pyarrow: do so only when a file must be read.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def matrix(reading: Reading, coding: Coding, rows, path: Path, dtype=np.float64)
             values = _rounded(values, f"{path}: column {column.name!r}")
         x[:, end - width : end] = values
 
-    columns.each(fill, coding.columns, np.cumsum(widths), widths)
+    columns.each(fill, coding.columns, itertools.accumulate(widths), widths)
     return x
 
 

@@ -54,7 +54,7 @@ def mean_and_deviation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     precision = float(max(np.finfo(x.dtype).eps, 64 * np.finfo(np.float64).eps))
     first, n = np.asarray(x[0], np.float64), len(x)
-    rows = max(1, _AT_ONCE // x.shape[1])
+    rows = max(1, _AT_ONCE // max(1, x.shape[1]))
     # From the first row on: of a constant column that is 0, whereas a sum of 0.1s is rounded.
     away = functools.partial(_blocks, x, rows)
     shift = sum(block.sum(axis=0) for block in away(first)) / n

@@ -72,6 +72,8 @@ def scores(
     # Every probe in a column of its own: o (n, p, *classes), with y and weight (n, k).
     o = jnp.moveaxis(o, len(probes), 0).reshape(n, -1, *classes)
     y, weight = y.reshape(n, -1), weight.reshape(n, -1)
+    if groups is not None and len(groups) != n:
+        raise ValueError(f"groups has {len(groups)} entries; expected {n}, one per row.")
     rows = _known_to_some(o, weight)
     if rows is not None:
         o, y, weight = o[rows], y[rows], weight[rows]

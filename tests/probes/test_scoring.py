@@ -56,6 +56,8 @@ def test_scores_of_classes_and_of_one_probe(key):
     ):
         with pytest.raises(ValueError, match=message):
             probes.scores(*arguments, key=key)
+    with pytest.raises(ValueError, match="groups has 121 entries; expected 120"):
+        probes.scores(O[0], Y, key=key, groups=np.zeros(121))
 
 
 def test_numbers_have_scores_too(key):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Curvature(NamedTuple):
     """A form of H.
 
-    ``prepare(problem)`` is made once, unless it is given; ``build(prepared, problem, loss,
+    ``prepare(problem)`` is made once for all models that share x, of the problem that they have in
+    common, whatever their weights; ``build(prepared, problem, loss,
     outputs)`` from the Hessians of the losses there, at the step number ``clock`` where
     ``due(clock, ratio, last)``: ``ratio`` is what the form promises now, as a part of what it
     promised one step ago, and ``last`` that this is little enough to end. ``begin``, with the

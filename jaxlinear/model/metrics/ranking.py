@@ -53,7 +53,7 @@ def _area(o, y, weight):
 
     def pairs(order):
         each = weight[order]
-        true, false = (_part(each, share[order]) for share in (share, 1 - share))
+        true, false = (_part(each, of_class[order]) for of_class in (share, 1 - share))
         above = cumulative_sum(true) - true / 2
         return accurate_sum(false * above) / _or_nan(accurate_sum(true) * accurate_sum(false))
 
