@@ -361,6 +361,28 @@ def test_a_curve_for_every_class_with_its_area():
         assert names[j] == f"{NAMES[j]}, area {area:.3f}"
 
 
+def test_no_two_curves_of_ten_classes_look_alike():
+    o = np.random.default_rng(0).normal(size=(40, 10))
+    (axes,) = plots.roc_curves(o, np.arange(40) % 10, [f"class {j}" for j in range(10)]).axes
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == len(axes.lines) == 11
+
+
+def test_of_many_points_some_are_drawn_and_the_farthest():
+    """The title and the means are of all."""
+    predicted = np.random.default_rng(0).normal(size=30_000)
+    y = predicted + 0.1
+    y[12_345] += 7
+    for draw in (plots.predictions, plots.residuals):
+        (axes,) = draw(y, predicted).axes
+        points = np.asarray(axes.collections[0].get_offsets())
+        assert 20_000 <= len(points) <= 20_100 and "30,000 examples" in axes.get_title()
+        farthest = [y[12_345], predicted[12_345]]
+        if draw is plots.residuals:
+            farthest = [predicted[12_345], y[12_345] - predicted[12_345]]
+        assert (np.abs(points - farthest).max(axis=1) < 1e-9).any()
+
+
 @pytest.mark.parametrize("o", [OUTPUTS[:, 0], np.stack([0 * Y, OUTPUTS[:, 0]], axis=1)])
 def test_two_classes_have_one_curve(o):
     true = (Y == 0).astype(int)
@@ -383,6 +405,7 @@ def test_bars_count_the_examples_of_every_probability():
     ("scores", "chosen", "title"),
     [
         ([2.0, 1.0, 3.0], 0.1, "Chosen: l2 = 0.1"),
+        ([np.nan, 1.0, np.nan], np.float32(0.1), "Chosen: l2 = 0.1"),
         ([[2.0, 3.0], [1.0, 2.0], [3.0, 1.0]], [0.1, 0.01], "Chosen for every label"),
     ],
 )

@@ -62,12 +62,13 @@ def roc_curves(o, y, names: Sequence[str]) -> Figure:
     classes = [1] if o.ndim == 1 else range(o.shape[1])
     scores = o[:, None] if o.ndim == 1 else np.asarray(log_odds(jnp.asarray(o)))
     areas = []
-    for score, label, color in zip(scores.T, classes, itertools.cycle(PALETTE), strict=False):
+    styles = itertools.product(("-", "-.", ":"), PALETTE)  # of many classes no two look alike
+    for score, label, (line, color) in zip(scores.T, classes, itertools.cycle(styles)):
         false, true, _ = metrics.roc_curve(score, y == label)
         area = metrics.roc_auc(score, y == label)
         areas.append(float(area))
         text = f"{names[label]}, area {area:.3f}" if len(classes) <= MANY // 2 else None
-        axes.plot(false, true, linewidth=2, alpha=0.85, label=text, color=color)
+        axes.plot(false, true, line, linewidth=2, alpha=0.85, label=text, color=color)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.5, label="by chance")
     axes.set_aspect("equal")
     axes.legend(fontsize=TICK, frameon=False, loc="lower right")

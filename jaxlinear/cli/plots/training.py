@@ -50,8 +50,8 @@ def penalty_curve(l2s, scores, chosen) -> Figure:
     for label, curve in enumerate(scores.reshape(len(scores), -1).T):
         axes.semilogx(l2s, curve, color=BLUE, linewidth=2.5, marker="o", markersize=5)
         best = chosen[min(label, len(chosen) - 1)]
-        least = np.interp(np.log(best), np.log(np.sort(l2s)), curve[np.argsort(l2s)])
-        axes.plot(best, least, color=ORANGE, marker="D", markersize=10, linestyle="none")
+        place = np.argmin(np.abs(np.subtract(l2s, best)))  # it may have been rounded
+        axes.plot(best, curve[place], color=ORANGE, marker="D", markersize=10, linestyle="none")
     title = f"Chosen: l2 = {chosen[0]:.3g}" if len(chosen) == 1 else "Chosen for every label"
     describe(axes, title, "l2, the strength of the penalty", "Held-out loss")
     return figure
