@@ -482,7 +482,10 @@ WRONG = [
     ([*EXACT, "--solver", "newton", "--lr", "1"], "got --lr with --solver newton"),
     (["train", "--dataset", "{csv}", "--target", "answer", "--solver", "newton"], "separated"),
     ([*EXACT, "--l2", "-1"], "l2 is -1.0; expected"),
-    ([*EXACT, "--dataset", "{csv}", "--target", "answer"], "softmax_cross_entropy needs --solver"),
+    (
+        ["train", "--dataset", "{csv}", "--target", "answer", "--solver", "exact"],
+        "softmax_cross_entropy needs --solver",
+    ),
     (["train", "--solver", "exact"], "--loss softmax_cross_entropy needs --solver newton or sgd"),
     (["train", "--dataset", "absent.csv"], "absent.csv does not exist"),
     (["train", "--dataset", "{csv}"], "expected the name of one column as target"),
