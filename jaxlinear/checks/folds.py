@@ -76,13 +76,20 @@ def _weights_of_names(names: np.ndarray, n: int) -> np.ndarray:
     return without_each(names_and_numbers(names)[1]).astype(jnp.result_type(float))
 
 
-def names_and_numbers(groups) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct names, sorted, and the index of every example's name among them."""
+def names_and_numbers(
+    groups, n: int | None = None, argument: str = "groups"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct names, sorted, and the index of every example's name among them.
+
+    Of ``n`` examples, where that is known.
+    """
     if arrays.is_traced(groups):
-        raise TypeError("groups is traced; expected concrete names: their number is a shape.")
-    groups = np.asarray(arrays.read(groups, "groups"))
+        raise TypeError(f"{argument} is traced; expected concrete names: their number is a shape.")
+    groups = np.asarray(arrays.read(groups, argument))
     if groups.ndim != 1 or not len(groups):
-        raise ValueError(f"groups has shape {groups.shape}; expected (n,), a name per example.")
+        raise ValueError(f"{argument} has shape {groups.shape}; expected (n,), a name per example.")
+    if n is not None and len(groups) != n:
+        raise ValueError(f"{argument} has {len(groups)} entries; expected {n}, one per row.")
     return np.unique(groups, return_inverse=True)
 
 

@@ -37,7 +37,9 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
     built, ahead = _rebuilt(method, prepared, problem, state, clock, last)
     precondition = functools.partial(form.apply, problem, prepared, built)
     if form.products:
-        inverse_hessian = _inverse_hessian(method, problem, state.steps, precondition)
+        inverse_hessian = functools.partial(
+            _inverse_hessian, method, problem, state.steps, precondition
+        )
         step = functools.partial(_newton_step, method, problem, inverse_hessian)
         ahead = when(active & newton, step, (state, ahead), ahead)
     direction, blind = _direction(method, problem, state.gradient, ahead)
@@ -53,7 +55,7 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
         state.steps, step, gradient - state.gradient, better, clock,
         precondition if form.rescaled else None,
     )  # fmt: skip
-    following = _inverse_hessian(method, problem, steps, precondition)(gradient)
+    following = _inverse_hessian(method, problem, steps, precondition, gradient)
 
     eps = jnp.finfo(theta.dtype).eps
     promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
@@ -134,21 +136,17 @@ def _built(method: Method, prepared, problem: Problem, state: State):
     """The form at the outputs of a state, and H⁻¹ g by it and the last steps."""
     built = method.form.build(prepared, problem, method.loss, state.outputs)
     precondition = functools.partial(method.form.apply, problem, prepared, built)
-    return built, _inverse_hessian(method, problem, state.steps, precondition)(state.gradient)
+    return built, _inverse_hessian(method, problem, state.steps, precondition, state.gradient)
 
 
-def _inverse_hessian(method: Method, problem: Problem, steps, precondition: Callable) -> Callable:
-    """The product with H⁻¹, as the form and the last steps know it.
+def _inverse_hessian(method: Method, problem: Problem, steps, precondition: Callable, g):
+    """H⁻¹ g, as the form and the last steps know it.
 
     Of classes less what all share: there H has next to no curvature, and less than none once it is
     rounded, so that H⁻¹ makes much of the rounding of a gradient.
     """
-
-    def product(g):
-        found = lbfgs.inverse_hessian(steps, precondition, g)
-        return without_shared(problem, found) if method.classes else found
-
-    return product
+    found = lbfgs.inverse_hessian(steps, precondition, g)
+    return without_shared(problem, found) if method.classes else found
 
 
 def grown(method: Method, prepared, problem: Problem, state: State):

@@ -17,14 +17,13 @@ from jaxlinear.convex.labelled import (
     require_class_weight,
     where_labelled,
 )
-from jaxlinear.convex.static import MOST_STEPS
+from jaxlinear.convex.static import MOST_STEPS, with_room
 from jaxlinear.endings import unless_blind
 from jaxlinear.model import losses
 from jaxlinear.model.declaration import is_separable, target_of
 from jaxlinear.rows.absent import ones_or
 
 INVERSE_PENALTIES = np.logspace(-6, 5, 45)
-_ROOM = 2**26  # numbers, in the Hessians of all outputs that have weights of their own
 
 
 def linear_probe(
@@ -98,7 +97,8 @@ def _choose_each(static, x, y, held_out, l2s, weight, tol) -> CrossValidation:
     """The probes of outputs that have weights of their own, and share x."""
     loss, error, even, intercept, max_steps = static
     options = {"outputs": None, "intercept": intercept, "tol": tol, "max_steps": max_steps}
-    near = y.shape[1] * (x.shape[1] + 1) ** 2 <= _ROOM
+    outputs = y.shape[1]
+    near = with_room(outputs, x.shape[1] + intercept) == outputs
 
     def one(y, weight):
         return _choose(loss, error, even, options, x, y, held_out, l2s, weight, near=near)

@@ -20,6 +20,7 @@ from jaxlinear.types import Batch, Fit, Linear
 
 MOST_STEPS = 1000  # in a fit, unless told otherwise
 _FEW, _ROOM = 50, 2000**2  # coefficients, and numbers, of a Hessian that is kept for all models
+_ROOM_OF_ALL = 2**26  # numbers, of the Hessians that are kept for one model each
 
 
 class Setting(NamedTuple):
@@ -90,6 +91,15 @@ def setting_of(
     if form is cholesky and has_classes(loss):
         form = cholesky_of_classes
     return Setting(loss, intercept, form, most, separate, warm, in_rows)
+
+
+def with_room(models: int, coefficients: int) -> int:
+    """How many models may begin ``near``, at a time, at places of their own: with a Hessian each.
+
+    All, where there are too many coefficients for any to keep one.
+    """
+    numbers = coefficients**2
+    return models if numbers > _ROOM else min(models, _ROOM_OF_ALL // numbers)
 
 
 def start_from(init: Linear | Fit | None, x, shape: tuple[int, ...], dtype) -> Linear:

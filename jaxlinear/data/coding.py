@@ -66,8 +66,8 @@ def decide(
     All rows are looked at for what must be refused. Raises ``TableError`` with all problems.
     """
     kept, left_out, problems = [], {}, []
-    found_by_name = columns.each(lambda name: _decide(name, reading, rows, choices), names)
-    for name, found in zip(names, found_by_name, strict=True):
+    decided = columns.each(lambda name: _decide(name, reading, rows, choices), names)
+    for name, found in zip(names, decided, strict=True):
         if isinstance(found, Column):
             kept.append(found)
         elif isinstance(found, Problem):

@@ -73,10 +73,8 @@ def interval(
         raise ValueError(f"level is {level}; expected a number between 0 and 1, such as 0.95.")
     group, number = None, len(o)
     if groups is not None:
-        names, group = checks.names_and_numbers(groups)
+        names, group = checks.names_and_numbers(groups, len(o))
         number = len(names)
-        if len(group) != len(o):
-            raise ValueError(f"groups has {len(group)} entries; expected {len(o)}, one per row.")
     jax.eval_shape(lambda: metric(o, y, weight))  # checks values, which are not yet traced
     ends = (1 - level) / 2, (1 + level) / 2
     return _interval(metric, samples, number, ends, key, o, y, weight, group)

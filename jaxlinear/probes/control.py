@@ -44,10 +44,8 @@ def control_labels(key: PRNGKeyArray, y, types=None) -> Shaped[Array, "n *k"]:
         raise ValueError(f"y has shape {y.shape}; expected (n,), or (n, k) for k concepts.")
     names, number = None, 0
     if types is not None:
-        found, names = checks.names_and_numbers(types)
+        found, names = checks.names_and_numbers(types, len(y), "types")
         number = len(found)
-        if len(names) != len(y):
-            raise ValueError(f"types has {len(names)} entries; expected {len(y)}, one per row.")
     return _control_labels(number, key, jnp.asarray(y), names)
 
 

@@ -13,7 +13,7 @@ from jaxlinear import checks
 from jaxlinear.convex.fits import glm, glm_path
 from jaxlinear.convex.held_out import chosen, scores_of
 from jaxlinear.convex.probe import INVERSE_PENALTIES
-from jaxlinear.convex.static import MOST_STEPS
+from jaxlinear.convex.static import MOST_STEPS, with_room
 from jaxlinear.endings import unless_blind, usable
 from jaxlinear.model import losses
 from jaxlinear.model.affine import predict
@@ -28,8 +28,6 @@ from jaxlinear.probes.task import (
     task_of,
 )
 from jaxlinear.types import Fit, Linear
-
-_ROOM = 2**26  # numbers, in the Hessians of concepts that are fitted at a time
 
 
 class Probes(NamedTuple):
@@ -127,33 +125,32 @@ class _Fold(NamedTuple):
 
 def _of_layer(setting: Setting, x, task: Task, folds, l2s) -> Probes:
     """Blocks of concepts with weights of their own, each of which has a Hessian of its own."""
-    blocks = _blocks(task.y.shape[1], x.shape[1]) if setting.each else [None]
-    if len(blocks) == 1:
+    concepts = task.y.shape[1] if setting.each else 1
+    size = with_room(concepts, (setting.outputs or 1) * (x.shape[1] + setting.intercept))
+    if size == concepts:
         return _of_block(setting, x, task, folds, l2s)
+    blocks = _blocks(concepts, size)
     parts = (task._replace(y=task.y[:, block], weight=task.weight[:, block]) for block in blocks)
     return _side_by_side([_of_block(setting, x, part, folds, l2s) for part in parts], blocks)
 
 
-def _blocks(concepts: int, features: int) -> list[np.ndarray]:
-    """The concepts by blocks whose Hessians have room; of one size, so that one is compiled."""
-    size = max(_ROOM // (features + 1) ** 2, 16)
-    size = -(-concepts // -(-concepts // size))
+def _blocks(concepts: int, most: int) -> list[np.ndarray]:
+    """The concepts by blocks of one size, for which one program is compiled: they may overlap."""
+    size = -(-concepts // -(-concepts // most))
     starts = (min(start, concepts - size) for start in range(0, concepts, size))
     return [np.arange(start, start + size) for start in starts]
 
 
 def _side_by_side(parts: list[Probes], blocks: list[np.ndarray]) -> Probes:
-    place = np.unique(np.concatenate(blocks), return_index=True)[1]  # blocks may overlap
+    place = np.unique(np.concatenate(blocks), return_index=True)[1]
 
     def join(axis: int, *trees):
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis)[_at(place, axis)], *trees)
+        return jax.tree.map(
+            lambda *leaves: jnp.take(jnp.concatenate(leaves, axis), place, axis), *trees
+        )
 
     fit, scaling, l2, scores, outputs = zip(*parts, strict=True)
     return Probes(join(0, *fit), scaling[0], join(0, *l2), join(1, *scores), join(1, *outputs))
-
-
-def _at(place, axis: int) -> tuple:
-    return (*[slice(None)] * axis, place)
 
 
 def _of_block(setting: Setting, x, task: Task, folds, l2s) -> Probes:

@@ -72,13 +72,12 @@ def scores(
     # Every probe in a column of its own: o (n, p, *classes), with y and weight (n, k).
     o = jnp.moveaxis(o, len(probes), 0).reshape(n, -1, *classes)
     y, weight = y.reshape(n, -1), weight.reshape(n, -1)
-    if groups is not None and len(groups) != n:
-        raise ValueError(f"groups has {len(groups)} entries; expected {n}, one per row.")
+    groups = None if groups is None else checks.names_and_numbers(groups, n)[1]
     rows = _known_to_some(o, weight)
     if rows is not None:
         o, y, weight = o[rows], y[rows], weight[rows]
         folds = None if folds is None else folds[:, rows]
-        groups = None if groups is None else np.asarray(groups)[rows]
+        groups = None if groups is None else groups[rows]
     parts = y, weight, folds
     found = interval(
         _of_all(tuple(chosen.items())), key, o, parts, groups=groups, samples=samples, level=level
@@ -138,7 +137,6 @@ def _require_targets(y, weight, classes: tuple[int, ...], chosen: dict) -> None:
     if checks.is_traced(y, weight):
         return
     blank = np.zeros((y.size, *classes), np.float32)
-    every = (np.broadcast_to(leaf.reshape(len(y), -1), (len(y), y[0].size)) for leaf in (y, weight))
-    flat_y, flat_weight = (np.asarray(leaf).reshape(-1) for leaf in every)
+    y, weight = (np.asarray(leaf).reshape(-1) for leaf in (y, weight))
     for metric in chosen.values():
-        jax.eval_shape(functools.partial(metric, blank, flat_y, flat_weight))
+        jax.eval_shape(functools.partial(metric, blank, y, weight))

@@ -8,7 +8,7 @@ import pytest
 from convex_cases import problem, status
 
 import jaxlinear as jl
-from jaxlinear.convex import cross_validation
+from jaxlinear.convex import cross_validation, static
 
 Status = jl.Status
 softmax, logistic = jl.losses.softmax_cross_entropy, jl.losses.logistic
@@ -77,6 +77,14 @@ def test_one_hessian_serves_all_fits(loss, outputs, d):
 
     one = {f"{3 * 21},{3 * 21}"} if loss is softmax else {"2,61,61"}
     assert factored(True) == one != factored(False)
+
+
+def test_hessians_of_all_models_have_room():
+    """In 256 MB of float32, by their coefficients of all classes; too large, none is kept."""
+    for models, coefficients, expected in (
+        (30, 513, 30), (1000, 513, 255), (1000, 10 * 101, 65), (1000, 2000, 16), (1000, 2001, 1000)
+    ):  # fmt: skip
+        assert static.with_room(models, coefficients) == expected
 
 
 def test_near_needs_somewhere_to_start():

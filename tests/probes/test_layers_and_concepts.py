@@ -85,7 +85,7 @@ def test_blocks_of_concepts_are_all_of_them(x64, key, monkeypatch):
     weight = rng.integers(1, 3, (N, 35)) * 1.0
     y = (Z[0] @ rng.normal(size=(D, 35)) > rng.normal(size=(N, 35))) * 1.0
     whole = probes.of_layers(X[0], y, None, L2S, folds=folds, weight=weight)
-    monkeypatch.setattr(layers, "_ROOM", 0)
+    monkeypatch.setattr(layers, "with_room", lambda concepts, coefficients: min(concepts, 16))
     found = probes.of_layers(X[0], y, None, L2S, folds=folds, weight=weight)
     for leaf, expected in zip(jax.tree.leaves(found), jax.tree.leaves(whole), strict=True):
         assert leaf.shape == expected.shape
@@ -95,6 +95,7 @@ def test_blocks_of_concepts_are_all_of_them(x64, key, monkeypatch):
     np.testing.assert_allclose(found.fit.params.w, whole.fit.params.w, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.full
 def test_concepts_that_share_their_weights(x64):
     held = np.arange(N) % 3 == 0
     found = probes.of_layers(X, Y, held, L2S, error=losses.logistic)

@@ -8,12 +8,11 @@ class Curvature(NamedTuple):
     """A form of H.
 
     ``prepare(problem)`` is made once for all models that share x, of the problem that they have in
-    common, whatever their weights; ``build(prepared, problem, loss,
-    outputs)`` from the Hessians of the losses there, at the step number ``clock`` where
-    ``due(clock, ratio, last)``: ``ratio`` is what the form promises now, as a part of what it
-    promised one step ago, and ``last`` that this is little enough to end. ``begin``, with the
-    arguments of ``build``, is what there is before. ``apply(problem, prepared, built, g)`` is about
-    H⁻¹ g.
+    common, whatever their weights; ``build(prepared, problem, loss, outputs)`` from the Hessians of
+    the losses there, at the step number ``clock`` where ``due(clock, ratio, last)``: ``ratio`` is
+    what the form promises now, as a part of what it promised one step ago, and ``last`` that this
+    is little enough to end. ``begin``, with the arguments of ``build``, is what there is before.
+    ``apply(problem, prepared, built, g)`` is about H⁻¹ g.
 
     What the form leaves out is learned from ``memory`` steps by L-BFGS; where it is not even of the
     right size, as ``rescaled`` says, that is learned too. The step that ends the iteration takes up

@@ -37,7 +37,6 @@ def roc_auc(o: Scores, y: Targets, weight: Weight = None, *, independent: bool =
     >>> print(roc_auc(jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])))
     0.75
     """
-
     return _over_labels(_area, o, y, weight, independent)
 
 
@@ -103,10 +102,6 @@ def roc_curve(o: Scores, y: Targets, weight: Weight = None) -> RocCurve:
             f"o has shape {o.shape}; expected one logit per example: each class has its own curve, "
             "roc_curve(o[:, j], y == j)."
         )
-    return _rates(o, y, weight)
-
-
-def _rates(o, y, weight) -> RocCurve:
     false, true, score = _above(o, y, weight)
     start = jnp.zeros(1, true.dtype)
     false, true = (jnp.concatenate([start, above / _or_nan(above[-1])]) for above in (false, true))
@@ -118,7 +113,6 @@ def _above(o, y, weight):
     order = jnp.argsort(-o)
     score = o[order]
     last = jnp.concatenate([score[1:] != score[:-1], jnp.ones(1, bool)])
-
     each = weight[order]
 
     def count(share):
