@@ -7,6 +7,7 @@ import importlib
 
 from jaxlinear import compiler, data, inference, probes
 from jaxlinear.choice import CrossValidation
+from jaxlinear.compiler import cache
 from jaxlinear.convex.cross_validation import glm_cv
 from jaxlinear.convex.fits import (
     glm,
@@ -45,6 +46,7 @@ __all__ = [
     "Status",
     "affine",
     "best",
+    "cache",
     "data",
     "glm",
     "glm_cv",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxlinear
+from jaxlinear import compiler
 from jaxlinear.cli import data, losses, predict, show, solvers, target, train
 from jaxlinear.data.problems import TableError
 
@@ -169,6 +170,14 @@ def _add_data(sub: argparse.ArgumentParser) -> None:
     option("--directory", help="where it lies, or is to be prepared")
 
 
+def command_line() -> int:
+    """``main`` as a process of its own, whose programs run once."""
+    compiler.compile_sooner()
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        compiler.cache()
+    return main()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; wrong input is one line on standard error and exit code 1."""
     options = parser().parse_args(arguments)
@@ -189,4 +198,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line())

@@ -82,6 +82,7 @@ def marked(params: Linear, failed, x_dtype) -> Linear:
     return jax.tree.map(mark, params)
 
 
+@jax.jit
 def unless_blind(fit: Fit, blind, why=Status.STALLED_AT_PRECISION) -> Fit:
     """The fit, with the status ``why`` where no score is finite: its penalty was not chosen by one.
 

@@ -44,6 +44,78 @@ def test_other_releases_are_not(monkeypatch, release):
     assert not warned(monkeypatch, release)
 
 
+KEPT = """
+import sys
+import jaxlinear as jl
+assert str(jl.cache(sys.argv[1])) == sys.argv[1]
+print(jl.least_squares([[1.0], [2.0], [4.0]], [2.0, 5.0, 11.0]).params.w)
+"""
+
+
+def test_programs_are_kept_for_the_next_process(tmp_path):
+    """Of any size and any compile time; the directory is made."""
+    folder = tmp_path / "below" / "programs"
+    kept, told = [], []
+    for _ in range(2):
+        told.append(start(KEPT, str(folder)))
+        kept.append({path: path.stat().st_mtime_ns for path in folder.glob("*-cache")})
+    assert any("solve" in path.name for path in kept[0])
+    assert kept[0] == kept[1], "the second process compiled anew"
+    assert told == ["[3.]\n"] * 2
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        jl.cache(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("release", "given", "expected"),
+    [
+        ("0.10.1", None, compiler._SOONER),
+        ("0.10.1", "--xla_cpu_enable_fast_math=false", "--xla_cpu_enable_fast_math=false"),
+        ("0.10.1", "", ""),  # what a user says counts, even nothing
+        ("0.11.1", None, None),  # it may not have the switches, and would end at once
+    ],
+)
+def test_programs_of_the_command_line_are_compiled_sooner(monkeypatch, release, given, expected):
+    monkeypatch.setattr(jaxlib.version, "__version__", release)
+    monkeypatch.setenv("XLA_FLAGS", "")  # is put back at the end
+    monkeypatch.delenv("XLA_FLAGS")
+    if given is not None:
+        monkeypatch.setenv("XLA_FLAGS", given)
+    compiler.compile_sooner()
+    assert os.environ.get("XLA_FLAGS") == expected
+
+
+def test_the_command_line_compiles_sooner_and_keeps_programs(tmp_path):
+    """The switches count although jax is loaded: nothing has been computed yet."""
+    code = (
+        "import sys, jax, jaxlinear.__main__ as program\n"
+        "sys.argv = ['jaxlinear', 'show', 'nothing.npz']\n"
+        "assert program.command_line() == 1\n"
+        "print(jax.jit(lambda x: x + 1).lower(1.0).compile().as_text()[:9])\n"
+        "import os; print(os.environ['XLA_FLAGS'])\n"
+        "print(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    )
+    told = start(code, flags=None, JAX_COMPILATION_CACHE_DIR=str(tmp_path)).split("\n")
+    assert told[0] == "HloModule"
+    assert told[1] == (compiler._SOONER if jaxlib.version.__version__[:5] == "0.10." else "")
+    assert float(told[2]) == 0
+
+
+def start(code: str, *arguments: str, flags: str | None = "", **environment: str) -> str:
+    """What a process of its own prints."""
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = inherited | environment | ({} if flags is None else {"XLA_FLAGS": flags})
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_import_warns_once_and_touches_no_device():
     code = (
         "import jax, jaxlib; jaxlib.version.__version__ = '0.10.2'\n"

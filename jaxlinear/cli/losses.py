@@ -45,7 +45,7 @@ def mean_of(loss: str, o: np.ndarray) -> np.ndarray:
     if family is None:
         return o
     with jax.enable_x64(True):  # a table of numbers is computed in double precision
-        return np.asarray(family.mean(o))
+        return np.asarray(jax.jit(family.mean)(o))
 
 
 def has_log_mean(loss: str) -> bool:

@@ -184,16 +184,19 @@ def _scores(task: Task, params: jl.Linear, seed: int) -> dict:
     outputs = params.b.shape
     baseline = scores.trivial(task.loss, task.train, task.names, outputs)
     found = {"train": {}, "test": {}, "trivial": {"predicts": baseline.predicts}}
-    for name, batch in (("train", task.train), ("test", task.test)):
-        if batch is None:
-            continue
+    sets = {"train": task.train, "test": task.test}
+    sets = {name: batch for name, batch in sets.items() if batch is not None}
+    rows = max(len(batch.x) for batch in sets.values())
+    for name, batch in sets.items():
         o = outputs_of(params, batch.x, batch.offset)
-        measured = scores.score(task.loss, o, batch, seed=seed if name == "test" else None)
+        measured = scores.score(
+            task.loss, o, batch, seed=seed if name == "test" else None, rows=rows
+        )
         found[name] = _by_name(measured.value)
         if measured.interval is not None:
             found["test_interval"] = _by_name(measured.interval)
         constant = scores.constant(baseline, batch)
-        found["trivial"][name] = _by_name(scores.score(task.loss, constant, batch).value)
+        found["trivial"][name] = _by_name(scores.score(task.loss, constant, batch, rows=rows).value)
     return found
 
 

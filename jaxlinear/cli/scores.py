@@ -28,12 +28,18 @@ class Scores(NamedTuple):
     interval: dict[str, tuple[float, float]] | None
 
 
-def score(loss: str, o: np.ndarray, batch: Part, *, seed: int | None = None) -> Scores:
-    """The metrics of outputs o; with a seed, also their bootstrap intervals, by whole groups."""
+def score(
+    loss: str, o: np.ndarray, batch: Part, *, seed: int | None = None, rows: int = 0
+) -> Scores:
+    """The metrics of outputs o; with a seed, also their bootstrap intervals, by whole groups.
+
+    One program is compiled for all sets that are filled up to as many ``rows``.
+    """
     with jax.enable_x64(batch.x.dtype != np.uint8):
         measure = _measure(loss)
         if seed is None:
-            return Scores(_numbers(loss, jax.jit(measure)(o, batch.y, batch.weight)), None)
+            filled = _filled(o, batch.y, batch.weight, rows)
+            return Scores(_numbers(loss, jax.jit(measure)(*filled)), None)
         samples = int(np.clip(_RESAMPLED // np.size(o), *_SAMPLES))
         found = jl.resample.interval(
             measure, jax.random.key(seed), o, batch.y, batch.weight, groups=batch.group,
@@ -41,6 +47,13 @@ def score(loss: str, o: np.ndarray, batch: Part, *, seed: int | None = None) -> 
         )  # fmt: skip
         value, low, high = (_numbers(loss, part) for part in found)
     return Scores(value, {name: (low[name], high[name]) for name in value})
+
+
+def _filled(o, y, weight, rows: int) -> list:
+    """Outputs, targets and weights with copies of the first row, of weight 0, at their end."""
+    more = max(rows - len(o), 0)
+    weight = np.append(np.ones(len(o)) if weight is None else weight, np.zeros(more))
+    return [*(np.concatenate([each, np.repeat(each[:1], more, axis=0)]) for each in (o, y)), weight]
 
 
 def _numbers(loss: str, measured: dict) -> dict[str, float]:
@@ -115,11 +128,12 @@ def trivial(loss: str, train: Part, names: tuple[str, ...], outputs: tuple[int, 
         o = np.reshape([_least(loss, column, weight) for column in _columns(y)], outputs)
     else:
         hot = loss == "softmax_cross_entropy" and y.ndim == 1
-        mean = np.average(np.eye(*outputs)[y] if hot else y, axis=0, weights=weight)
+        y = np.eye(*outputs)[y] if hot else np.asarray(y, np.float64)
+        mean = np.average(y, axis=0, weights=weight)
         eps = np.finfo(np.float32).eps
         mean = np.clip(mean, eps, 1 - eps) if is_classifier(loss) else mean
         with jax.enable_x64(True):
-            o = np.asarray(family.link(jnp.asarray(mean)))
+            o = np.asarray(jax.jit(family.link)(mean))
     if loss == "softmax_cross_entropy" and names:
         return Trivial(o, f"always {names[int(o.argmax())]}")
     return Trivial(o, "the same for every row")

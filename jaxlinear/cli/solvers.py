@@ -88,7 +88,7 @@ def solve(task: Task, options) -> Solution:
     params = units.fold_back(fit.params, fitted)
     expressed = units.express(params, standard)
     solution = Solution(fit, params, expressed, seconds, choice)
-    if options.solver == "sgd" or fit.report.status != jl.Status.CONVERGED:
+    if options.solver == "sgd" or int(fit.report.status) != jl.Status.CONVERGED:
         return solution
     found = errors.at_optimum(
         task.loss, fit.params, train, options.l2 if choice is None else choice.l2

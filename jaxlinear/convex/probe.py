@@ -107,6 +107,13 @@ def _choose_each(static, x, y, held_out, l2s, weight, tol) -> CrossValidation:
     return found._replace(scores=found.scores.T)
 
 
+@jax.jit
+def _parted(weight, held_out):
+    """The weights of all rows, and of those that are held out, and of the others, 0 elsewhere."""
+    total = ones_or(weight, len(held_out), jnp.result_type(float))
+    return total, jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)
+
+
 def _choose(
     loss, error, even: bool, options, x, y, held_out, l2s, weight, *, near: bool = False
 ) -> CrossValidation:
@@ -118,9 +125,8 @@ def _choose(
     outputs = shape[0] if shape else None  # also where all of a class are held out
     options = options | {"outputs": outputs}
     held_out = checks.rows_as_mask(held_out, n)
-    total = ones_or(weight, n, jnp.result_type(float))
-    held, fitted = jnp.where(held_out, total, 0), jnp.where(held_out, 0, total)
-    if not checks.is_traced(held) and not held.any():
+    total, held, fitted = _parted(weight, held_out)
+    if not checks.is_traced(held) and not np.any(held):
         raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
         l2s = 1 / (INVERSE_PENALTIES * jnp.sum(fitted))

@@ -89,7 +89,8 @@ def better_start(loss: Callable, problem: Problem, theta, other):
         each = jax.vmap(loss)(outputs_of(problem, theta), problem.target)
         return jnp.sum(problem.share * each)
 
-    return jnp.where(value(theta) <= value(other), theta, other)
+    given, start = jax.vmap(value)(jnp.stack([theta, other]))
+    return jnp.where(given <= start, theta, other)
 
 
 def hessians(loss: Callable, problem: Problem, outputs) -> Float[Array, "n k k"]:

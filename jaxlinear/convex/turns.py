@@ -79,6 +79,12 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
         waits = is_last(form, state, tol) & jnp.logical_not(ending) & (form.memory > 0)
         return is_unfinished(method._replace(tol=tol), state) & ~waits
 
+    def beside(carry):
+        """A step of all models, for which there is room."""
+        clock, state = carry
+        ending = ~jnp.any(needs_step(state, tol, False))
+        return clock + 1, jax.vmap(step, (axes, 0, None, None))(given, state, clock, ending)
+
     def run(state: State) -> State:
         """Steps of a block: models that need some, and then others, which stay."""
         ending = ~jnp.any(needs_step(state, tol, False))
@@ -93,12 +99,18 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
         def busy(carry):
             return jnp.sum(needs_step(carry[1], some[1], ending)) > enough
 
-        enough = jnp.sum(needs_step(part, some[1], ending)) * share if size < models else 0
+        enough = jnp.sum(needs_step(part, some[1], ending)) * share
         clock, part = jax.lax.while_loop(busy, advance, (jnp.int32(0), part))
         part = part._replace(steps=lbfgs.newest_last(part.steps, clock))
         return jax.tree.map(lambda all, new: all.at[rows].set(new), state, part)
 
-    return jax.lax.while_loop(lambda state: jnp.any(needs_step(state, tol, True)), run, state)
+    def unfinished(state: State):
+        return jnp.any(needs_step(state, tol, True))
+
+    if size < models:
+        return jax.lax.while_loop(unfinished, run, state)
+    start = jnp.int32(0), state
+    return jax.lax.while_loop(lambda carry: unfinished(carry[1]), beside, start)[1]
 
 
 def _axis(of_model: bool) -> int | None:

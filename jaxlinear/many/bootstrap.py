@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxlinear import checks
 
-_AT_ONCE = 2**22  # weights of samples that are in memory at a time
+_AT_ONCE = 2**17  # weights of samples at a time, which then stay in the cache
 
 
 class Interval(NamedTuple):

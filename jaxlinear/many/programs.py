@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, PyTree
 
 
@@ -34,6 +33,8 @@ def of(run: Callable, hypers: PyTree) -> Program:
     shape = structure, shapes, jax.config.jax_enable_x64
     programs = _programs.setdefault(run, {})
     if shape not in programs:
+        from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # a fifth of the import of all
+
         traced, out = jax.make_jaxpr(jax.vmap(run), return_shape=True)(hypers)
 
         @jax.jit

@@ -4,6 +4,8 @@ Cross-validation of any fit is ``jax.vmap`` over such weights, one program for a
 examples of weight 0 have no effect; ``1 - weight`` marks the examples that a fold holds out.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ def k_fold(key: PRNGKeyArray, n: int, folds: int, *, repeats: int = 1) -> Float[
     >>> print(weight.sum(axis=1), (1 - weight).sum(axis=0))
     [8. 8. 8. 8. 8.] [1. 1. 1. 1. 1. 1. 1. 1. 1. 1.]
     """
-    return _repeated(key, jnp.zeros(checks.count(n, "n"), jnp.int32), folds, repeats)
+    return _repeated(key, np.zeros(checks.count(n, "n"), np.int32), folds, repeats)
 
 
 def stratified_k_fold(
@@ -59,7 +61,7 @@ def stratified_k_fold(
         )
     if not checks.is_traced(y):
         y = np.unique(np.asarray(y), return_inverse=True)[1]  # label 2**32 is 0 in 32 bits
-    return _repeated(key, jnp.asarray(y), folds, repeats)
+    return _repeated(key, y, folds, repeats)
 
 
 def _repeated(key, y, folds: int, repeats: int):
@@ -69,10 +71,16 @@ def _repeated(key, y, folds: int, repeats: int):
             f"folds is {folds}; expected 2 … {len(y)}, as many as examples at the most."
         )
 
+    return _dealt(key, y, folds, repeats)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _dealt(key, y, folds: int, repeats: int):
+    """Dealt out like cards, class after class: folds and classes are both balanced."""
+
     def once(key):
         order = permutation(key, len(y))
         by_class = order[jnp.argsort(y[order], stable=True)]
-        # Dealt out like cards, class after class: folds and classes are both balanced.
         deal = jnp.arange(len(y), dtype=jnp.int32) % folds
         fold = jnp.zeros(len(y), jnp.int32).at[by_class].set(deal)
         return (fold[None] != jnp.arange(folds)[:, None]).astype(jnp.float32)

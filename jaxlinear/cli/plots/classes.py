@@ -1,9 +1,10 @@
 """Where decisions are wrong, and what their probabilities are worth."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -60,13 +61,10 @@ def roc_curves(o, y, names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(6.4, 5.8), layout="constrained")
     axes = figure.subplots()
     classes = [1] if o.ndim == 1 else range(o.shape[1])
-    scores = o[:, None] if o.ndim == 1 else np.asarray(log_odds(jnp.asarray(o)))
-    areas = []
+    curves, areas = jax.device_get(_ranked(o, y[:, None] == np.asarray(classes)))
     styles = itertools.product(("-", "-.", ":"), PALETTE)  # of many classes no two look alike
-    for score, label, (line, color) in zip(scores.T, classes, itertools.cycle(styles)):
-        false, true, _ = metrics.roc_curve(score, y == label)
-        area = metrics.roc_auc(score, y == label)
-        areas.append(float(area))
+    drawn = zip(zip(*curves, strict=True), areas, classes, itertools.cycle(styles))
+    for (false, true, _), area, label, (line, color) in drawn:
         text = f"{names[label]}, area {area:.3f}" if len(classes) <= MANY // 2 else None
         axes.plot(false, true, line, linewidth=2, alpha=0.85, label=text, color=color)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.5, label="by chance")
@@ -77,21 +75,36 @@ def roc_curves(o, y, names: Sequence[str]) -> Figure:
     return figure
 
 
+@jax.jit
+def _ranked(o, of_class):
+    """The ROC curves (k, n + 1) and areas (k,) of all classes, (n, k), by the odds of o."""
+    scores = o[:, None] if o.ndim == 1 else log_odds(o)
+    both = jax.vmap(lambda *pair: (metrics.roc_curve(*pair), metrics.roc_auc(*pair)), 1)
+    return both(scores, of_class)
+
+
 def calibration_curve(o, y, bins: int = 10) -> Figure:
     """Predicted probabilities against what has come true, with the examples in every bin below.
 
     ``o`` and ``y`` are as in ``roc_curves``: the probability is that of class 1, or, of more than
     two classes, of the class that is predicted.
     """
-    o = _logits(o)
-    curve = metrics.calibration_curve(o, np.asarray(y), bins=bins)
-    error = metrics.calibration_error(o, np.asarray(y), bins=bins)
+    o, y = _logits(o), np.asarray(y)
+    jax.eval_shape(lambda: metrics.calibration_curve(o, y, bins=bins))  # checks values
+    curve, error = jax.device_get(_calibrated(o, y, bins))
     figure = Figure(figsize=(5.8, 6.4), layout="constrained")
     axes, below = figure.subplots(2, sharex=True, height_ratios=[4, 1])
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.5, label="predicted = true")
-    kept = np.asarray(curve.weight) > 0
-    points = np.asarray(curve.predicted)[kept], np.asarray(curve.observed)[kept]
-    axes.plot(*points, color=BLUE, linewidth=2.5, marker="o", markersize=7, label="the model")
+    kept = curve.weight > 0
+    axes.plot(
+        curve.predicted[kept],
+        curve.observed[kept],
+        color=BLUE,
+        linewidth=2.5,
+        marker="o",
+        markersize=7,
+        label="the model",
+    )
     axes.legend(fontsize=TICK, frameon=False, loc="upper left")
     describe(
         axes,
@@ -100,9 +113,15 @@ def calibration_curve(o, y, bins: int = 10) -> Figure:
         "Observed share",
     )
     middle = (np.arange(bins) + 0.5) / bins
-    below.bar(middle, np.asarray(curve.weight), width=0.9 / bins, color=BLUE)
+    below.bar(middle, curve.weight, width=0.9 / bins, color=BLUE)
     describe(below, "How many there are", "Predicted probability", "Examples")
     return figure
+
+
+@functools.partial(jax.jit, static_argnames="bins")
+def _calibrated(o, y, bins: int):
+    curve, error = metrics.calibration_curve, metrics.calibration_error
+    return curve(o, y, bins=bins), error(o, y, bins=bins)
 
 
 def _logits(o) -> np.ndarray:
