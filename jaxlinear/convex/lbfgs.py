@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxlinear.linalg.products import matmul
 
@@ -22,31 +22,32 @@ from jaxlinear.linalg.products import matmul
 class Steps(NamedTuple):
     """The last m steps s and what they changed in the gradient, y: rings, whose rows may be 0.
 
-    ``products`` are S Yᵀ, and ``inverse`` is R⁻¹, in the order of the rings.
+    ``inverse`` is R⁻¹, in the order of the rings, 0 where these are empty, and ``curvature`` is D.
     ``size`` is that of H⁻¹ along the last step, as a part of what the preconditioner says of it.
     """
 
     s: Float[Array, "m k p"]
     y: Float[Array, "m k p"]
     inverse: Float[Array, "m m"]
-    products: Float[Array, "m m"]
+    curvature: Float[Array, " m"]
     size: Float[Array, ""]
 
 
 def none(memory: int, theta: Float[Array, "k p"]) -> Steps:
     """No steps."""
-    dtype = theta.dtype
-    empty = jnp.zeros((memory, *theta.shape), dtype)
-    one = jnp.eye(memory, dtype=dtype)
-    return Steps(empty, empty, one, jnp.zeros_like(one), jnp.ones((), dtype))
+
+    def zeros(*shape):
+        return jnp.zeros((memory, *shape), theta.dtype)
+
+    rings = zeros(*theta.shape), zeros(*theta.shape)
+    return Steps(*rings, zeros(memory), zeros(), jnp.ones((), theta.dtype))
 
 
 def inverse_hessian(steps: Steps, precondition: Callable, g: Float[Array, "k p"]):
     """H⁻¹ g, as a preconditioner and the steps know it."""
-    s, y, inverse, products, size = steps
+    s, y, inverse, curvature, size = steps
     if not len(s):
         return precondition(g)
-    curvature = jnp.diagonal(products)
     a = matmul(inverse, _along(s, g))
     z = size * precondition(g - _combined(y, a))
     return z + _combined(s, matmul(curvature * a - _along(y, z), inverse))
@@ -72,37 +73,45 @@ def with_step(steps: Steps, s, y, taken, clock, precondition: Callable | None) -
     (of_s, product), (_, of_y) = matmul(pair, pair.T)
     least = jnp.finfo(s.dtype).eps * jnp.sqrt(of_s) * jnp.sqrt(of_y)
     said = taken & (product > least)
-    place = clock % memory
+    place = jnp.asarray(clock, jnp.uint32) % jnp.uint32(memory)  # unsigned: it needs no checks
 
-    def put(old, new):
-        return old.at[place].set(jnp.where(said, new, old[place]))
+    def put(ring, new):
+        old = jax.lax.dynamic_index_in_dim(ring, place, keepdims=False)
+        return jax.lax.dynamic_update_index_in_dim(ring, jnp.where(said, new, old), place, 0)
 
     every_s, every_y = put(steps.s, s), put(steps.y, y)
-    of_step = steps.products.at[place].set(_along(every_y, s)).at[:, place].set(_along(every_s, y))
-    products = jnp.where(said, of_step, steps.products)
+    here = jnp.arange(memory, dtype=jnp.uint32) == place
+    inverse = _with_column(steps.inverse, here, _along(every_s, y), product)
     size = steps.size
     if precondition is not None:
         size = jnp.where(said, product / jnp.sum(y * precondition(y)), size)
-    inverse = _inverse_of_upper(products, place)
-    return Steps(every_s, every_y, inverse, products, size)
+    return Steps(
+        every_s,
+        every_y,
+        jnp.where(said, inverse, steps.inverse),
+        jnp.where(said & here, product, steps.curvature),
+        size,
+    )
 
 
-def _inverse_of_upper(products: Float[Array, "m m"], newest) -> Float[Array, "m m"]:
-    """R⁻¹, where R is upper triangular once the rows are in order, oldest first."""
-    memory = len(products)
-    order = (newest + 1 + jnp.arange(memory)) % memory
-    ordered = products[order[:, None], order[None]]
-    one = jnp.eye(memory, dtype=products.dtype)
-    upper = jnp.triu(ordered) + jnp.where((ordered == 0) & (one == 1), one, 0)
-    found = jax.lax.linalg.triangular_solve(upper, one, left_side=True)
-    place = (jnp.arange(memory) - newest - 1) % memory
-    return found[place[:, None], place[None]]
+def _with_column(inverse: Float[Array, "m m"], here: Bool[Array, " m"], along, product):
+    """R⁻¹ without the row and column of R that are ``here``, and with S y as its newest column.
+
+    What leaves R need not be the oldest: models that waited have not written in every place.
+    """
+    one = here.astype(inverse.dtype)
+    row, column = matmul(one, inverse), matmul(inverse, one)
+    corner = jnp.sum(row * one)
+    rest = inverse - column[:, None] * (row / jnp.where(corner == 0, 1, corner))[None]
+    rest = jnp.where(here[:, None] | here[None], 0, rest)
+    newest = jnp.where(here, 1, -matmul(rest, along)) / product
+    return jnp.where(here[None], newest[:, None], rest)
 
 
 def newest_last(steps: Steps, clock) -> Steps:
     """The rings turned, so that the newest step is where a clock at 0 expects it."""
-    s, y = (jnp.roll(ring, -clock, axis=1) for ring in (steps.s, steps.y))
-    inverse, products = (
-        jnp.roll(each, (-clock, -clock), axis=(1, 2)) for each in (steps.inverse, steps.products)
+    s, y, curvature = (
+        jnp.roll(ring, -clock, axis=1) for ring in (steps.s, steps.y, steps.curvature)
     )
-    return Steps(s, y, inverse, products, steps.size)
+    inverse = jnp.roll(steps.inverse, (-clock, -clock), axis=(1, 2))
+    return Steps(s, y, inverse, curvature, steps.size)

@@ -48,7 +48,7 @@ def values_at(loss: Callable, problem: Problem, outputs: Float[Array, "n k"]) ->
 
     def total(outputs):
         each = jax.vmap(loss)(outputs, problem.target)
-        return jnp.sum(problem.share * each), jnp.sum(problem.share * jnp.abs(each))
+        return tuple(jnp.sum(problem.share[None] * jnp.stack([each, jnp.abs(each)]), axis=1))
 
     (value, size), slopes = jax.value_and_grad(total, has_aux=True)(outputs)
     return Values(value, slopes, size)

@@ -88,26 +88,35 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
     uint8 is scaled, and outputs are computed, block by block: memory does not grow with n.
     """
     n = len(batch.x) // shards
-    rows = min(n, -(-_ROWS // shards))
-    if n == rows:
+    size = min(n, -(-_ROWS // shards))
+    if n == size:
         return jax.value_and_grad(objective)(_wide(params), batch, l2)
     everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
 
-    def add(sums, index):
-        part = blocks.take(batch, jnp.minimum(index, n - 1))
-        inside = (index.reshape(-1) < n).astype(everything.dtype)
-        part = part._replace(weight=inside if part.weight is None else inside * part.weight)
+    def part(first, size):
+        """As many rows of each shard, from ``first`` on."""
+
+        def of(rows):
+            split = rows.reshape(shards, n, *rows.shape[1:])
+            taken = jax.lax.dynamic_slice_in_dim(split, first, size, axis=1)
+            return taken.reshape(-1, *rows.shape[1:])
+
+        return blocks.of_rows(of, batch)
+
+    def add(sums, part):
         share = _total_weight(part) / everything
         terms = jax.value_and_grad(objective)(params, part, l2)
-        return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms), None
+        return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms)
 
     wide = jax.tree.map(jnp.zeros_like, _wide(params))
     zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
-    order = jnp.arange(-(-n // rows) * rows).reshape(-1, rows)
-    if shards > 1:
-        order = jnp.broadcast_to(order[:, None], (len(order), shards, rows))
-    (value, gradient), _ = jax.lax.scan(add, (zero, wide), order)
-    return value, gradient
+    ragged = n % size
+    sums, _ = jax.lax.scan(
+        lambda sums, first: (add(sums, part(first, size)), None),
+        (zero, wide),
+        jnp.arange(0, n - ragged, size),
+    )
+    return add(sums, part(n - ragged, ragged)) if ragged else sums
 
 
 def _wide(params: PyTree) -> PyTree:

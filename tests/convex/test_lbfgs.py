@@ -1,5 +1,6 @@
 """Steps and their products stand for the curvature as the textbook's recursion has it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,6 +45,34 @@ def test_products_with_the_steps_are_the_recursion(number, x64):
     g = rng.normal(size=(3, 4))
     found = lbfgs.inverse_hessian(told, lambda g: g, jnp.asarray(g))
     np.testing.assert_allclose(found, recursion(kept, g), rtol=1e-9)
+
+
+def test_a_model_that_waited_forgets_what_it_writes_over(x64):
+    """Its clock goes on, so that the oldest step is not where the next is written."""
+    rng, h = quadratic()
+    told, kept = lbfgs.none(4, jnp.zeros((3, 4))), {}
+    for clock in (4, 5, 6, 7, 10, 11, 13, 14, 19):
+        for taken in (False, True):
+            s = jnp.asarray(rng.normal(size=(3, 4)))
+            y = (h @ s.ravel()).reshape(3, 4)
+            told = lbfgs.with_step(told, s, y, taken, clock - (not taken), None)
+        kept.pop(clock % 4, None)
+        kept[clock % 4] = s, y  # in the order of writing
+        g = rng.normal(size=(3, 4))
+        found = lbfgs.inverse_hessian(told, lambda g: g, jnp.asarray(g))
+        np.testing.assert_allclose(found, recursion(list(kept.values()), g), rtol=1e-9)
+
+
+def test_steps_of_many_models_call_no_other_library():
+    """Triangular solves of 32 models at once, in the steps of 200 × (1,000 × 100), never returned:
+    both threads waited for each other (jaxlib 0.10.1)."""
+
+    def step(g):
+        told = lbfgs.with_step(lbfgs.none(10, g), g, g, True, 0, lambda g: g)
+        return lbfgs.inverse_hessian(told, lambda g: g, g)
+
+    program = jax.jit(jax.vmap(step)).lower(jnp.ones((32, 1, 100))).compile().as_text()
+    assert "custom-call" not in program
 
 
 def test_rings_that_are_turned_say_the_same(x64):
