@@ -12,6 +12,7 @@ from benchmarks.questions import (
     convex_grid,
     data_loading,
     exact_fits,
+    first_calls,
     many_models,
     per_example_gradients,
     prediction,
@@ -31,6 +32,7 @@ _MODULES = (
     exact_fits,
     convex_fits,
     data_loading,
+    first_calls,
     convex_grid,
 )
 QUESTIONS = {module.__name__.rpartition(".")[2]: module.answer for module in _MODULES}

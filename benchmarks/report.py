@@ -153,16 +153,21 @@ def _work(table: dict, about: dict) -> list[str]:
 def _table(table: dict) -> str:
     """The reference, then the others, fastest first and failures last.
 
-    A ``column`` names what the check says of each row, if that is to be shown.
+    Without a reference, None, nothing is compared. A ``column`` names what the check says of each
+    row, if that is to be shown.
     """
     rows = [Row(**row) for row in table["rows"]]
     reference = next((r for r in rows if r.name == table["reference"] and not r.error), None)
-    heads = ["", f"ms per {table['unit']}, median (min)", "times slower than jaxlinear"]
     first, column = table.get("first_calls", False), table.get("column")
+    compared = table["reference"] is not None
+    heads = ["", f"ms per {table['unit']}, median (min)"]
+    heads += ["times slower than jaxlinear"] * compared
     heads += ["first call, ms"] * first + [column] * bool(column)
     lines = [f"**{table['title']}**", "", _joined(heads), "|---|" + "--:|" * (len(heads) - 1)]
     order = sorted(rows, key=lambda row: (row is not reference, _speed(row)))
-    return "\n".join([*lines, *(_line(row, reference, first, bool(column)) for row in order)])
+    return "\n".join(
+        [*lines, *(_line(row, reference, compared, first, bool(column)) for row in order)]
+    )
 
 
 def _joined(cells: list[str]) -> str:
@@ -173,12 +178,12 @@ def _speed(row: Row) -> float:
     return float("inf") if row.error else row.median
 
 
-def _line(row: Row, reference: Row | None, first: bool, checked: bool) -> str:
+def _line(row: Row, reference: Row | None, compared: bool, first: bool, checked: bool) -> str:
     name = ", ".join(filter(None, (row.name, row.variant)))
     if row.error:
-        return _joined([name, row.error.replace("|", "/"), *[""] * (1 + first + checked)])
+        return _joined([name, row.error.replace("|", "/"), *[""] * (compared + first + checked)])
     cells = [name, f"{_ms(row.median)} ({_ms(row.minimum)})"]
-    cells += [_ratio(row.median / reference.median) if reference else ""]
+    cells += [_ratio(row.median / reference.median) if reference else ""] * compared
     # Of a part of a loop the first call, which compiles, says nothing of the whole.
     cells += [_ms(row.first) if row.work == 1 else ""] if first else []
     return _joined(cells + ([f"{row.checked:g}"] if checked else []))

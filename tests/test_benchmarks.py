@@ -17,7 +17,7 @@ from benchmarks.grid import climb as grid_climb
 from benchmarks.grid.cells import Cell
 from benchmarks.grid.ways import Way
 from benchmarks.harness import Rival
-from benchmarks.questions import convex_fits, convex_grid, exact_fits, sgd_epoch
+from benchmarks.questions import convex_fits, convex_grid, exact_fits, first_calls, sgd_epoch
 from benchmarks.rivals import convex, exact, libraries, sgd
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -295,6 +295,29 @@ def test_without_torch_its_rivals_are_rows_that_say_so(tiny, monkeypatch):
     rows = harness.compare(sgd_epoch._torch(*tiny, None), right)
     assert {row.error for row in rows} == {"ImportError: torch is not installed"}
     assert len(rows) == 3
+
+
+def test_nothing_is_compared_without_a_reference():
+    rows = [{"name": "a", "seconds": [2.5], "checked": 900.0}, {"name": "b", "error": "OSError"}]
+    about = {"title": "One", "unit": "call", "reference": None, "rows": rows, "column": "kept, ms"}
+    assert report._table(about) == (
+        "**One**\n\n| | ms per call, median (min) | kept, ms |\n|---|--:|--:|\n"
+        "| a | 2500 (2500) | 900 |\n| b | OSError | |"
+    )
+
+
+@pytest.mark.full
+def test_first_calls_are_measured_in_processes_of_their_own(monkeypatch):
+    calls = {"ridge": "jl.ridge(x, y, 0.1)", "wrong": "jl.ridge(x, y[1:], 0.1)"}
+    monkeypatch.setattr(first_calls, "CALLS", calls)
+    result = first_calls.answer(fast=True, say=lambda message: None)
+    json.dumps(result)
+    sound, wrong = result["rows"]
+    (first,) = sound["seconds"]
+    assert 0 < sound["checked"] / 1e3 < first, "kept programs are no quicker"
+    assert first > 20 * float(sound["variant"].split()[1]) / 1e3, "the second call compiled"
+    assert wrong["error"].startswith("ValueError: ")
+    assert "| `ridge`, then" in report.markdown(result)
 
 
 def test_fast_means_the_embedded_sample():
