@@ -173,8 +173,6 @@ def _add_data(sub: argparse.ArgumentParser) -> None:
 def command_line() -> int:
     """``main`` as a process of its own, whose programs run once."""
     compiler.compile_sooner()
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        compiler.cache()
     return main()
 
 
@@ -182,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; wrong input is one line on standard error and exit code 1."""
     options = parser().parse_args(arguments)
     try:
+        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+            compiler.cache()  # JAX keeps what took more than a second, this keeps all
         options.command(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         message = getattr(error, "strerror", None) or str(error)

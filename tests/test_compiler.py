@@ -89,6 +89,17 @@ def test_programs_of_the_command_line_are_compiled_sooner(monkeypatch, release, 
     assert os.environ.get("XLA_FLAGS") == expected
 
 
+def test_the_command_line_names_a_cache_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    code = (
+        "import sys, jaxlinear.__main__ as program\n"
+        "sys.stderr = sys.stdout\n"
+        "print(program.main(['show', 'nothing.npz']))"
+    )
+    told = start(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "file"))
+    assert told == f"jaxlinear: error: {tmp_path / 'file'}: File exists\n1\n"
+
+
 def test_the_command_line_compiles_sooner_and_keeps_programs(tmp_path):
     """The switches count although jax is loaded: nothing has been computed yet."""
     code = (
