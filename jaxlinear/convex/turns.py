@@ -110,7 +110,8 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
     if size < models:
         return jax.lax.while_loop(unfinished, run, state)
     start = jnp.int32(0), state
-    return jax.lax.while_loop(lambda carry: unfinished(carry[1]), beside, start)[1]
+    clock, state = jax.lax.while_loop(lambda carry: unfinished(carry[1]), beside, start)
+    return state._replace(steps=lbfgs.newest_last(state.steps, clock))
 
 
 def _axis(of_model: bool) -> int | None:
