@@ -4,11 +4,9 @@ Measured in fresh processes, the median of a few: nothing that the suite has com
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
-from pathlib import Path
+
+from benchmarks import fresh
 
 _SCRIPT = """
 import json, sys, time
@@ -40,15 +38,8 @@ print(json.dumps(seconds | {"first_fit": fit(0), "second_fit": fit(1)}))
 def measure(directory, fast: bool, *, epochs=10, lr=0.1, size=256, repeats=3) -> dict:
     """Seconds of ``import jaxlinear``, of ``device_put``, and of the first two fits."""
     argument = json.dumps([directory, fast, epochs, lr, size])
-    root = Path(__file__).parents[1]
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    runs = []
-    for _ in range(repeats):
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, argument],
-            cwd=root, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            return {"first_call_error": done.stderr.strip().splitlines()[-1]}
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    try:
+        runs = [json.loads(fresh.last_line("-c", _SCRIPT, argument)) for _ in range(repeats)]
+    except RuntimeError as error:
+        return {"first_call_error": str(error)}
     return {f"{k}_seconds": statistics.median(run[k] for run in runs) for k in runs[0]}

@@ -1,6 +1,5 @@
 """How much memory one call takes beyond its data: in a fresh process, whose peak is its own."""
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from benchmarks import fresh
 from benchmarks.rivals import exact as exact_rivals
 from benchmarks.rivals import libraries
 
@@ -30,13 +30,11 @@ def _in_fresh_process(way: str, arrays: Sequence[np.ndarray], number: int) -> fl
     with tempfile.TemporaryDirectory() as folder:
         for i, array in enumerate(arrays):
             np.save(Path(folder, f"{i}.npy"), array)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.peak_memory", way, folder, str(number)],
-            cwd=Path(__file__).parents[1], capture_output=True, text=True,
-        )  # fmt: skip
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    return round(float(done.stdout.splitlines()[-1]), 1)
+        try:
+            peak = fresh.last_line("-m", "benchmarks.peak_memory", way, folder, str(number))
+        except RuntimeError as error:
+            return str(error)
+    return round(float(peak), 1)
 
 
 def of_call(way: str, folder: str, number: int) -> float:

@@ -5,14 +5,10 @@ processes of its own: with no program there, and with those that ``jl.cache`` ha
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import fresh, machine
 from benchmarks.harness import Row
 
 CALLS = {
@@ -97,14 +93,7 @@ def _row(name: str, call: str, n: int, repeats: int) -> Row:
 
 
 def _fresh(call: str, n: int, kept: str | None) -> list[float]:
-    """Seconds of the first and of the second call in a new process; RuntimeError where it fails."""
-    ours = ("JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")
-    inherited = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, json.dumps([call, n, COLUMNS, kept])],
-        cwd=Path(__file__).parents[2], env=inherited | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    return json.loads(done.stdout.splitlines()[-1])
+    """Seconds of the first and of the second call in a new process."""
+    argument = json.dumps([call, n, COLUMNS, kept])
+    # Of kept programs jaxlib logs errors that are none (see ``jl.cache``).
+    return json.loads(fresh.last_line("-c", _SCRIPT, argument, TF_CPP_MIN_LOG_LEVEL="3"))

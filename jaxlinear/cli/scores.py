@@ -38,7 +38,7 @@ def score(
     with jax.enable_x64(batch.x.dtype != np.uint8):
         measure = _measure(loss)
         if seed is None:
-            filled = _filled(o, batch.y, batch.weight, rows)
+            filled = jl.resample.pad(jl.Batch(o, batch.y, batch.weight), max(rows, len(o)))
             return Scores(_numbers(loss, jax.jit(measure)(*filled)), None)
         samples = int(np.clip(_RESAMPLED // np.size(o), *_SAMPLES))
         found = jl.resample.interval(
@@ -47,13 +47,6 @@ def score(
         )  # fmt: skip
         value, low, high = (_numbers(loss, part) for part in found)
     return Scores(value, {name: (low[name], high[name]) for name in value})
-
-
-def _filled(o, y, weight, rows: int) -> list:
-    """Outputs, targets and weights with copies of the first row, of weight 0, at their end."""
-    more = max(rows - len(o), 0)
-    weight = np.append(np.ones(len(o)) if weight is None else weight, np.zeros(more))
-    return [*(np.concatenate([each, np.repeat(each[:1], more, axis=0)]) for each in (o, y)), weight]
 
 
 def _numbers(loss: str, measured: dict) -> dict[str, float]:

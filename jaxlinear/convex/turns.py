@@ -75,6 +75,8 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
         problem, tol, prepared = given
         return advance(method._replace(tol=tol), prepared, problem, state, clock, ending)
 
+    steps = jax.vmap(step, (axes, 0, None, None))
+
     def needs_step(state: State, tol, ending):
         waits = is_last(form, state, tol) & jnp.logical_not(ending) & (form.memory > 0)
         return is_unfinished(method._replace(tol=tol), state) & ~waits
@@ -83,7 +85,7 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
         """A step of all models, for which there is room."""
         clock, state = carry
         ending = ~jnp.any(needs_step(state, tol, False))
-        return clock + 1, jax.vmap(step, (axes, 0, None, None))(given, state, clock, ending)
+        return clock + 1, steps(given, state, clock, ending)
 
     def run(state: State) -> State:
         """Steps of a block: models that need some, and then others, which stay."""
@@ -94,7 +96,7 @@ def _take_turns(method: Method, of_given, given, state: State) -> State:
 
         def advance(carry):
             clock, part = carry
-            return clock + 1, jax.vmap(step, (axes, 0, None, None))(some, part, clock, ending)
+            return clock + 1, steps(some, part, clock, ending)
 
         def busy(carry):
             return jnp.sum(needs_step(carry[1], some[1], ending)) > enough

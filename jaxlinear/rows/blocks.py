@@ -35,6 +35,17 @@ def take(batch: Rows, index: Int[Array, "*shards size"]) -> Rows:
     return of_rows(lambda rows: of(rows, index) if index.ndim == 1 else of_shards(rows), batch)
 
 
+def consecutive(batch: Rows, first, size: int, *, shards: int = 1) -> Rows:
+    """``size`` rows of each of so many shards, from number ``first`` of each on."""
+
+    def of(rows):
+        split = rows.reshape(shards, len(rows) // shards, *rows.shape[1:])
+        part = jax.lax.dynamic_slice_in_dim(split, first, size, axis=1)
+        return part.reshape(shards * size, *rows.shape[1:])
+
+    return of_rows(of, batch)
+
+
 def fold(start: Callable, visit: Callable, batch: Rows, size: int):
     """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
 
@@ -43,7 +54,7 @@ def fold(start: Callable, visit: Callable, batch: Rows, size: int):
     n = len(batch.x)
 
     def block(first, size=size):
-        return of_rows(lambda rows: jax.lax.dynamic_slice_in_dim(rows, first, size), batch)
+        return consecutive(batch, first, size)
 
     if n <= size:
         return start(batch)

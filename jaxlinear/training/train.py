@@ -93,17 +93,8 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
         return jax.value_and_grad(objective)(_wide(params), batch, l2)
     everything = jnp.maximum(_total_weight(batch), jnp.finfo(jnp.float32).tiny)
 
-    def part(first, size):
-        """As many rows of each shard, from ``first`` on."""
-
-        def of(rows):
-            split = rows.reshape(shards, n, *rows.shape[1:])
-            taken = jax.lax.dynamic_slice_in_dim(split, first, size, axis=1)
-            return taken.reshape(-1, *rows.shape[1:])
-
-        return blocks.of_rows(of, batch)
-
-    def add(sums, part):
+    def add(sums, first, size=size):
+        part = blocks.consecutive(batch, first, size, shards=shards)
         share = _total_weight(part) / everything
         terms = jax.value_and_grad(objective)(params, part, l2)
         return jax.tree.map(lambda s, t: s + share * t.astype(s.dtype), sums, terms)
@@ -112,11 +103,11 @@ def full_gradient(objective: Callable, params: PyTree, batch: Batch, l2, *, shar
     zero = jnp.zeros((), jnp.result_type(*jax.tree.leaves(wide)))
     ragged = n % size
     sums, _ = jax.lax.scan(
-        lambda sums, first: (add(sums, part(first, size)), None),
+        lambda sums, first: (add(sums, first), None),
         (zero, wide),
         jnp.arange(0, n - ragged, size),
     )
-    return add(sums, part(n - ragged, ragged)) if ragged else sums
+    return add(sums, n - ragged, ragged) if ragged else sums
 
 
 def _wide(params: PyTree) -> PyTree:
