@@ -156,3 +156,12 @@ def test_the_trivial_model_is_the_best_constant(loss):
         assert other["loss"] >= least["loss"] * (1 - 1e-4)
     if not is_classifier(loss) and "r2" in least:
         assert least["r2"] <= 1e-6
+
+
+def test_of_very_many_rows_runs_of_neighbours_are_drawn_and_intervals_stay_what_they_are():
+    n = 5 * scores._DRAWN + 7
+    y = rng.normal(size=n)
+    part = Part(np.zeros((n, 1)), y)
+    low, high = scores.score("squared_error", np.zeros(n), part, seed=0).interval["loss"]
+    mean, error = np.mean(y**2) / 2, np.std(y**2) / 2 / np.sqrt(n)
+    np.testing.assert_allclose([low - mean, high - mean], [-1.96 * error, 1.96 * error], rtol=0.3)

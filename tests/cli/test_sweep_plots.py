@@ -298,3 +298,12 @@ def test_scores_of_layers_are_lines_with_bars():
         plots.scores_by_layer(found, ["a", "b"], ["x", "y"])
     with pytest.raises(ValueError, match=r"expected \(layers, concepts\)"):
         plots.scores_by_layer(found, ["a", "b", "c"], ["x", "y"], control=value[0])
+
+
+def test_every_concept_has_a_line_of_its_own():
+    value = rng.random((2, 20))
+    names = [f"concept {k}" for k in range(20)]
+    figure = plots.scores_by_layer(jl.resample.Interval(value, value, value), ["a", "b"], names)
+    lines = [each for each in figure.axes[0].lines if len(each.get_xdata()) == 2]
+    shown = {(each.get_color(), each.get_marker()) for each in lines if each.get_marker() in "osD"}
+    assert len(shown) == 20

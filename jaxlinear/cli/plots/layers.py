@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from jaxlinear.cli.plots.drawing import LABEL, PALETTE, TICK, describe, names_of
 from jaxlinear.many.bootstrap import Interval
 
+_MARKERS = "osD^v*PX"  # one for every eight colours
+
 
 def scores_by_layer(
     found: Interval,
@@ -34,8 +36,9 @@ def scores_by_layer(
     for k, concept in enumerate(concepts):
         at = place + 0.06 * (k - (len(concepts) - 1) / 2)  # so that bars do not hide each other
         style = {"color": PALETTE[k % len(PALETTE)], "linewidth": 2}
+        marker = _MARKERS[k // len(PALETTE) % len(_MARKERS)]
         away = np.maximum([value[:, k] - low[:, k], high[:, k] - value[:, k]], 0)
-        axes.errorbar(at, value[:, k], away, marker="o", capsize=4, label=concept, **style)
+        axes.errorbar(at, value[:, k], away, marker=marker, capsize=4, label=concept, **style)
         if control is not None:
             axes.plot(at, np.asarray(control)[:, k], linestyle="--", alpha=0.7, **style)
     if control is not None:
