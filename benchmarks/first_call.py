@@ -15,8 +15,8 @@ import jaxlinear as jl
 imported = time.perf_counter()
 import jax
 import numpy as np
-directory, fast, epochs, lr, size = json.loads(sys.argv[1])
-data = (jl.data.fashion_mnist_sample() if fast else jl.data.fashion_mnist(directory)).train
+directory, epochs, lr, size = json.loads(sys.argv[1])
+data = jl.data.fashion_mnist(directory).train
 x, y = np.asarray(data.x), np.asarray(data.y)
 ready = time.perf_counter()
 x, y = jax.block_until_ready(jax.device_put((x, y)))
@@ -35,9 +35,9 @@ print(json.dumps(seconds | {"first_fit": fit(0), "second_fit": fit(1)}))
 """
 
 
-def measure(directory, fast: bool, *, epochs=10, lr=0.1, size=256, repeats=3) -> dict:
+def measure(directory, *, epochs=10, lr=0.1, size=256, repeats=3) -> dict:
     """Seconds of ``import jaxlinear``, of ``device_put``, and of the first two fits."""
-    argument = json.dumps([directory, fast, epochs, lr, size])
+    argument = json.dumps([directory, epochs, lr, size])
     try:
         runs = [json.loads(fresh.last_line("-c", _SCRIPT, argument)) for _ in range(repeats)]
     except RuntimeError as error:

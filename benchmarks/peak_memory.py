@@ -44,12 +44,13 @@ def of_call(way: str, folder: str, number: int) -> float:
     arrays = [np.load(path) for path in sorted(Path(folder).glob("*.npy"))]
     if way.startswith("jaxlinear"):
         arrays = libraries.on_jax(*arrays)
-    before = _peak()
+    before = peak()
     jax.block_until_ready(run(*arrays, number))
-    return _peak() - before
+    return peak() - before
 
 
-def _peak() -> float:
+def peak() -> float:
+    """The most megabytes of memory that this process has held so far."""
     # Not ``ru_maxrss``: Linux hands that of the parent on to the child.
     lines = STATUS.read_text().splitlines()
     return next(1024e-6 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -6,7 +6,7 @@ import statistics
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from benchmarks import report
+from benchmarks import glance
 from benchmarks.grid import tables as cell_tables
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"  # Okabe and Ito, and a neutral
@@ -18,10 +18,10 @@ def of(results: list[dict]) -> dict[str, Figure]:
     curves = [curve for result in results for curve in result.get("curves", [])]
     pictures = {"break-even": break_even(curves), "scaling": scaling(curves)} if curves else {}
     worked = [
-        (table["title"].split(", ")[0], report.work_of(table))
+        (table["title"].split(", ")[0], glance.work_of(table))
         for result in results
-        for table in report.tables(result)
-        if report.work_of(table) and all(report.work_of(table))
+        for table in glance.tables(result)
+        if glance.work_of(table) and all(glance.work_of(table))
     ]
     if worked:
         pictures["roofline"] = roofline(worked, results[0]["machine"])
@@ -97,7 +97,7 @@ def roofline(worked: list[tuple[str, tuple]], about: dict) -> Figure:
                                                     strict=False):  # fmt: skip
         axes.plot(intensity, gflops, mark, markersize=9, label=name)
     axes.set(xscale="log", yscale="log", xlim=ends)
-    axes.set_title(report.place(about), fontsize=11)
+    axes.set_title(glance.place(about), fontsize=11)
     axes.set_xlabel("FLOPs per byte, as the compiler counts them", fontsize=11)
     axes.set_ylabel("GFLOP/s", fontsize=11)
     axes.legend(fontsize=8, frameon=False, loc="lower right")

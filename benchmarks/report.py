@@ -3,14 +3,19 @@
 import json
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import glance, machine, slopes
+from benchmarks.glance import place, speed, tables, work_of
 from benchmarks.grid import tables as cell_tables
 from benchmarks.harness import Row
+from benchmarks.markdown import joined, milliseconds, ratio
 
-_TIMES = "\N{MULTIPLICATION SIGN}"
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results"
-PAGES = {"headline": _HERE.parent / "README.md", "benchmarks": _HERE / "README.md"}
+PAGES = {
+    "headline": _HERE.parent / "README.md",
+    "glance": _HERE / "README.md",
+    "benchmarks": RESULTS / "README.md",
+}
 
 
 def write(result: dict, folder: Path = RESULTS) -> Path:
@@ -53,9 +58,10 @@ def publish(folder: Path = RESULTS, pages: dict[str, Path] = PAGES) -> None:
 
 
 def blocks(results: list[dict]) -> dict[str, str]:
-    """What stands between the markers of these names: in the README, and in that of this folder."""
+    """What stands between the markers of these names, each on a page of its own."""
     return {
-        "headline": headline(results),
+        "headline": glance.headline(results),
+        "glance": glance.markdown(results),
         "benchmarks": "\n\n".join(map(markdown, results)),
     }
 
@@ -72,63 +78,16 @@ def draw(results: list[dict], folder: Path) -> None:
             figure.savefig(folder / f"{name}-{kind}.png", dpi=120, metadata={"Software": None})
 
 
-def place(about: dict) -> str:
-    """The processor, and the accelerator where there is one."""
-    accelerator = "" if about["device"].startswith("cpu") else f", {about['device']}"
-    return f"{about['cpu']}, {about['cores']} cores{accelerator}"
-
-
-def tables(result: dict) -> list[dict]:
-    """The tables of a result, which is one itself unless it holds several."""
-    return result.get("tables", [result])
-
-
-def headline(results: list[dict]) -> str:
-    """One row for each table that has a headline: us, our own loop, and the best of the others."""
-    lines = [
-        "| | jaxlinear | one fit after another | the best of the others |",
-        "|---|--:|--:|--:|",
-    ]
-    about = []
-    for result in results:
-        chosen = [t for t in tables(result) if t.get("headline")]
-        about += [result["machine"]] * bool(chosen)
-        for table in chosen:
-            rows = [Row(**row) for row in table["rows"] if not row.get("error")]
-            ours = next(row for row in rows if row.name == table["reference"])
-            loops = [r for r in rows if r.name.startswith("jaxlinear, loop")]
-            others = [r for r in rows if not r.name.startswith("jaxlinear")]
-            best = min(others, key=_speed, default=None)
-            slowest = max(loops, key=_speed, default=None)
-            said, slow = (
-                f"{_ratio(row.median / ours.median)}{_TIMES}" if row else ""
-                for row in (best, slowest)
-            )
-            time = f"{_ms(ours.median)} ms per {table['unit']}"
-            said += f" ({best.name})" if best else ""
-            lines.append(_joined([table["headline"], time, slow, said]))
-    machines = dict.fromkeys(map(place, about))
-    return "\n".join([*lines, "", f"Times as long as jaxlinear, on {'; '.join(machines)}."])
-
-
 def markdown(result: dict) -> str:
-    """Each table with its notes, or the cells of a grid, then the machine."""
+    """Each table with its notes, or the cells of a grid, or sizes, then the machine."""
     parts = [cell_tables.markdown(result)] if result.get("cells") else []
+    parts += [slopes.markdown(result)] if result.get("growth") else []
     parts += [
         part
         for table in tables(result)
         for part in (_table(table), *_notes(table["notes"]), *_work(table, result["machine"]))
     ]
     return "\n\n".join([*parts, _machine(result["machine"])])
-
-
-def work_of(table: dict) -> tuple[float, float] | None:
-    """GFLOP/s and GB/s of the reference, by what its compiler counts."""
-    rows = [Row(**row) for row in table["rows"]]
-    ours = next((r for r in rows if r.name == table["reference"] and not r.error), None)
-    if not table.get("cost") or ours is None:
-        return None
-    return tuple(1e-9 * table["cost"][kind] / ours.median for kind in ("flops", "bytes"))
 
 
 def _work(table: dict, about: dict) -> list[str]:
@@ -163,40 +122,22 @@ def _table(table: dict) -> str:
     heads = ["", f"ms per {table['unit']}, median (min)"]
     heads += ["times slower than jaxlinear"] * compared
     heads += ["first call, ms"] * first + [column] * bool(column)
-    lines = [f"**{table['title']}**", "", _joined(heads), "|---|" + "--:|" * (len(heads) - 1)]
-    order = sorted(rows, key=lambda row: (row is not reference, _speed(row)))
+    lines = [f"**{table['title']}**", "", joined(heads), "|---|" + "--:|" * (len(heads) - 1)]
+    order = sorted(rows, key=lambda row: (row is not reference, speed(row)))
     return "\n".join(
         [*lines, *(_line(row, reference, compared, first, bool(column)) for row in order)]
     )
 
 
-def _joined(cells: list[str]) -> str:
-    return "".join(f"| {cell} " for cell in cells).replace("|  ", "| ") + "|"
-
-
-def _speed(row: Row) -> float:
-    return float("inf") if row.error else row.median
-
-
 def _line(row: Row, reference: Row | None, compared: bool, first: bool, checked: bool) -> str:
     name = ", ".join(filter(None, (row.name, row.variant)))
     if row.error:
-        return _joined([name, row.error.replace("|", "/"), *[""] * (compared + first + checked)])
-    cells = [name, f"{_ms(row.median)} ({_ms(row.minimum)})"]
-    cells += [_ratio(row.median / reference.median) if reference else ""] * compared
+        return joined([name, row.error.replace("|", "/"), *[""] * (compared + first + checked)])
+    cells = [name, f"{milliseconds(row.median)} ({milliseconds(row.minimum)})"]
+    cells += [ratio(row.median / reference.median) if reference else ""] * compared
     # Of a part of a loop the first call, which compiles, says nothing of the whole.
-    cells += [_ms(row.first) if row.work == 1 else ""] if first else []
-    return _joined(cells + ([f"{row.checked:g}"] if checked else []))
-
-
-def _ratio(slower: float) -> str:
-    """One decimal, and two digits for what is faster."""
-    return f"{slower:.1f}" if slower >= 1 else f"{slower:.2g}"
-
-
-def _ms(seconds: float) -> str:
-    """Three significant digits: more would be noise."""
-    return f"{float(f'{1e3 * seconds:.3g}'):g}"
+    cells += [milliseconds(row.first) if row.work == 1 else ""] if first else []
+    return joined(cells + ([f"{row.checked:g}"] if checked else []))
 
 
 def _notes(notes: dict) -> list[str]:

@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 import jaxlinear as jl
-from benchmarks import __main__, first_call, float64, harness, machine, peak_memory, report, tasks
+from benchmarks import (
+    __main__,
+    calls,
+    float64,
+    glance,
+    harness,
+    machine,
+    markdown,
+    peak_memory,
+    report,
+    slopes,
+    tasks,
+)
 from benchmarks.answers import choices, near, one_choice
 from benchmarks.data import load
 from benchmarks.grid import cells, tables, timing, trial, ways
@@ -17,7 +29,14 @@ from benchmarks.grid import climb as grid_climb
 from benchmarks.grid.cells import Cell
 from benchmarks.grid.ways import Way
 from benchmarks.harness import Rival
-from benchmarks.questions import convex_fits, convex_grid, exact_fits, first_calls, sgd_epoch
+from benchmarks.questions import (
+    convex_fits,
+    convex_grid,
+    exact_fits,
+    first_calls,
+    growth,
+    sgd_epoch,
+)
 from benchmarks.rivals import convex, exact, libraries, sgd
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -228,7 +247,7 @@ def test_a_result_file_comes_back_as_it_was_and_its_table_is_printed(tmp_path, c
 
 def test_published_results_can_be_rendered():
     for result in report.read():
-        assert all(t["title"] in report.markdown(result) for t in report.tables(result))
+        assert all(t["title"] in report.markdown(result) for t in glance.tables(result))
 
 
 def test_an_unknown_question_is_refused(capsys):
@@ -308,16 +327,79 @@ def test_nothing_is_compared_without_a_reference():
 
 @pytest.mark.full
 def test_first_calls_are_measured_in_processes_of_their_own(monkeypatch):
-    calls = {"ridge": "jl.ridge(x, y, 0.1)", "wrong": "jl.ridge(x, y[1:], 0.1)"}
-    monkeypatch.setattr(first_calls, "CALLS", calls)
+    monkeypatch.setattr(calls, "FITS", {"ridge": None, "absent": None})
     result = first_calls.answer(fast=True, say=lambda message: None)
     json.dumps(result)
     sound, wrong = result["rows"]
     (first,) = sound["seconds"]
     assert 0 < sound["checked"] / 1e3 < first, "kept programs are no quicker"
     assert first > 20 * float(sound["variant"].split()[1]) / 1e3, "the second call compiled"
-    assert wrong["error"].startswith("ValueError: ")
+    assert wrong["error"] == "KeyError: 'absent'"
     assert "| `ridge`, then" in report.markdown(result)
+
+
+@pytest.mark.parametrize(
+    "name", ["ridge", "sgd_fit", pytest.param("glm_cv", marks=pytest.mark.full)]
+)
+def test_calls_by_name_have_an_optimum(name):
+    for k in (None, 2):
+        calls.report_of(calls.FITS[name](calls.data(60, 3, k), 3))
+    with pytest.raises(ValueError, match="NONFINITE_INPUT"):
+        calls.report_of(jl.Fit(None, jl.Report(np.array([0, 5]), 1, 0.0, 0.0)))
+
+
+def test_growth_is_told_by_slopes_and_a_failure_by_its_name(monkeypatch, tmp_path):
+    def cubic(of, classes):
+        """Of every axis: it takes size³ of these seconds."""
+        seconds.append(1e-4 * (len(of.x) / 10) ** 3)
+        return jl.Fit(None, jl.Report(np.array(0), 1, 0.0, 0.0))
+
+    def failing(of, classes):
+        raise ValueError(f"no {len(of.x)}")
+
+    seconds, fits = [], {"cubic": cubic, "failing": failing}
+    axis = growth.Axis("n", "d = 2", (10, 20, 40, 10_000), lambda n: calls.data(n, 2))
+    monkeypatch.setattr(growth, "AXES", [axis])
+    monkeypatch.setattr(growth, "clock", lambda run: (run(), seconds[-1])[::-1])
+    monkeypatch.setattr(calls, "FITS", fits)
+    monkeypatch.setattr(growth, "_peak", lambda name, fast: 12.3)
+    monkeypatch.setattr(growth, "_LONGEST", 5e-3)
+    result = growth.answer(say=lambda message: None)
+    json.dumps(result)
+    assert "| `cubic` | 0.1 | 0.8 | 6.4 | | 3.0 |" in report.markdown(result)
+    assert "| `failing` | ValueError: no 10 | | | | |" in report.markdown(result)
+    page = glance.markdown([result])
+    assert "| `cubic` | 3.0 | 12 |" in page and "| `failing` | | 12 |" in page
+    assert slopes.slope((10, 100, 1000), [1.0, 10.0]) == pytest.approx(1)
+    assert slopes.slope((10, 100), [1.0]) is None
+
+
+@pytest.mark.full
+def test_smoke_of_growth():
+    result = growth.answer(fast=True, say=lambda message: None)
+    assert [len(axis["rows"]) for axis in result["growth"]] == [2] * 4
+    for row in (row for axis in result["growth"] for row in axis["rows"]):
+        assert row["error"] is None and len(row["seconds"]) == 2
+    assert all(0 < peak < 2_000 for peak in result["peak_memory_mb"].values())
+
+
+def test_the_page_says_where_it_wins_and_where_it_loses():
+    def rows(other):
+        return [{"name": "jaxlinear", "seconds": [0.1]}, {"name": "NumPy", "seconds": [other]}]
+
+    tables = [
+        {"title": "Long, float32", "reference": "jaxlinear", "rows": rows(0.5)},
+        {"title": "Short, float32", "reference": "jaxlinear", "rows": rows(0.05)},
+        {"title": "Alone", "reference": "jaxlinear", "rows": rows(0.5)[:1]},
+        {"title": "First", "reference": None, "unit": "call", "column": "kept, ms"},
+    ]
+    tables[3]["rows"] = [{"name": "a", "seconds": [2.5], "checked": 900.0}]
+    tables[1]["cost"] = {"flops": 2e10, "bytes": 4e8}
+    page = glance.markdown([RESULT | {"tables": tables}])
+    wins, loses = page.split("**Where it loses**")
+    assert "| Long | NumPy | 5.0 | 100 |" in wins and "| Short | NumPy | 0.5 | 100 |" in loses
+    assert "Alone" not in page and "**First**" in page and "| a | 2500 | 900 |" in page
+    assert "| Short | 50 | a matrix product |" in loses
 
 
 def test_fast_means_the_embedded_sample():
@@ -336,7 +418,6 @@ def test_smoke(tiny, monkeypatch, capsys):
     monkeypatch.setattr(
         sgd_epoch, "entries", lambda *a, **k: [r for r in every(*a, **k) if r.name in names]
     )
-    monkeypatch.setattr(first_call, "measure", lambda *_, **__: {})
     __main__.main(["sgd_epoch", "--fast"])
     table = capsys.readouterr().out
     for name in names:
@@ -670,7 +751,7 @@ def test_the_ratio_of_a_cell_is_that_of_the_best_rival():
     cell = a_cell(jaxlinear=1.0, slow=9.0, best=2.0, failed=None)
     told = tables.summary(cell)
     assert (told.rival.name, told.ratio, told.default) == ("best", 2.0, 2.0)
-    assert tables.line(cell).endswith("| best | 2000 | 1000 |  |  | 2 | 2 |")
+    assert tables.line(cell).endswith("| best | 2000 | 1000 | | | 2 | 2 |")
     others = [a_cell(1, jaxlinear=1.0, a=0.5), a_cell(2, jaxlinear=1.0), a_cell(3, jaxlinear=None)]
     assert tables.in_all([cell, *others]) == (
         "The best rival takes 1.2 times as long as jaxlinear in the median of 2 cells, and 0.5 "
@@ -795,8 +876,8 @@ def test_a_headline_names_the_best_of_the_others():
     ]
     table = {"reference": rows[0]["name"], "rows": rows, "unit": "fit", "headline": "Fits"}
     result = RESULT | {"tables": [table, {"rows": []}]}
-    assert report.headline([result]).splitlines()[2:] == [
-        "| Fits | 100 ms per fit | 50.0x | 12.3x (torch) |".replace("x ", f"{report._TIMES} "),
+    assert glance.headline([result]).splitlines()[2:] == [
+        "| Fits | 100 ms per fit | 50.0x | 12.3x (torch) |".replace("x ", f"{markdown.TIMES} "),
         "",
         "Times as long as jaxlinear, on A CPU, 2 cores.",
     ]
@@ -805,7 +886,7 @@ def test_a_headline_names_the_best_of_the_others():
 def test_work_is_told_beside_what_the_machine_can_do():
     rows = [{"name": "a", "seconds": [0.1]}]
     table = {"reference": "a", "rows": rows, "cost": {"flops": 2e10, "bytes": 0.0}}
-    assert report.work_of(table) == pytest.approx((200, 0))
+    assert glance.work_of(table) == pytest.approx((200, 0))
     assert report._work(table, RESULT["machine"]) == [
         "The first row does 200 GFLOP/s (50 % of a matrix product)."
     ]

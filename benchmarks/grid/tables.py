@@ -4,6 +4,7 @@ import statistics
 from typing import NamedTuple
 
 from benchmarks.harness import Row
+from benchmarks.markdown import joined, milliseconds
 
 OURS, LOOSE, COMPILED = "jaxlinear", "jaxlinear, tol 1e-3", "jaxlinear, under jit"
 _HEADS = (
@@ -51,7 +52,7 @@ def markdown(result: dict) -> str:
     parts = []
     for group in groups:
         cells = [cell for cell in result["cells"] if cell["group"] == group]
-        lines = ["|" + "|".join(f" {head} " if head else " " for head in _HEADS) + "|"]
+        lines = [joined(_HEADS)]
         lines += ["|--:|---|---|--:|---|---|" + "--:|" * 6, *map(line, cells)]
         title = f"**Convex fits on a grid of shapes: {group}, float32**"
         parts += [title, "\n".join(lines), in_all(cells)]
@@ -70,14 +71,14 @@ def line(cell: dict) -> str:
         f"{cell['l2']:g}",
         loss + cell["labels"],
         ", ".join(filter(None, told.rival[:2])) if told.rival else "none gets there",
-        _ms(told.rival.median) if told.rival else "",
-        _ms(ours.median) if ours and ours.seconds else "",
-        _ms(told.compiled.median) if told.compiled else "",
-        _ms(ours.first) if ours and ours.first else "",
+        milliseconds(told.rival.median) if told.rival else "",
+        milliseconds(ours.median) if ours and ours.seconds else "",
+        milliseconds(told.compiled.median) if told.compiled else "",
+        milliseconds(ours.first) if ours and ours.first else "",
         f"fails: {told.fails}".replace("|", "/") if told.fails else _digits(told.ratio),
         _digits(told.default),
     ]
-    return "| " + " | ".join(words) + " |"
+    return joined(words)
 
 
 def in_all(cells: list[dict]) -> str:
@@ -105,7 +106,3 @@ def in_all(cells: list[dict]) -> str:
 
 def _digits(number: float | None) -> str:
     return "" if number is None else f"{number:.2g}" if number < 10 else f"{number:.0f}"
-
-
-def _ms(seconds: float) -> str:
-    return f"{float(f'{1e3 * seconds:.3g}'):g}"

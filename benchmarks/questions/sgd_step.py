@@ -45,8 +45,9 @@ def sgd_step(directory, fast: bool) -> Task:
                     proof=lambda: by_hand(3)),
             *rivals("torch, autograd", lambda: autograd(steps), work=steps,
                     proof=lambda: autograd(3), needs=["torch"]),
-            *rivals("torch, gradient by hand, `torch.compile`", lambda: compiled(steps),
-                    work=steps, proof=lambda: compiled(3), needs=["torch"]),
+            *([] if fast else rivals(  # a compiler of C++ takes half a minute
+                "torch, gradient by hand, `torch.compile`", lambda: compiled(steps),
+                work=steps, proof=lambda: compiled(3), needs=["torch"])),
         ],
         _three_steps(x, y, k, steps, few),
         {"shape": x.shape, "classes": k, "steps": steps},
