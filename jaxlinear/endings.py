@@ -40,7 +40,7 @@ def usable(status) -> Bool[ArrayLike, "*models"]:
 
 def located(fit: Fit, x, y, weight) -> Fit:
     """The fit; raises for the value of x that is not finite, or for overflow in half precision."""
-    if checks.is_traced(fit):
+    if not checks.is_known(fit):
         return fit
     if np.any(np.asarray(fit.report.status) == Status.NONFINITE_INPUT):  # without a program
         checks.examples(x, y, weight, "real")

@@ -18,7 +18,7 @@ from jaxlinear.checks.arguments import (
     targets,
     weights,
 )
-from jaxlinear.checks.arrays import is_traced, numeric, read
+from jaxlinear.checks.arrays import is_known, is_traced, numeric, read
 from jaxlinear.checks.batch import examples
 from jaxlinear.checks.folds import (
     folds_as_weights,
@@ -41,6 +41,7 @@ __all__ = [
     "finite_where_present",
     "folds_as_weights",
     "is_distribution",
+    "is_known",
     "is_traced",
     "like",
     "names_and_numbers",

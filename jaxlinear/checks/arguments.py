@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Shaped
 
 from jaxlinear.checks import digits
-from jaxlinear.checks.arrays import is_traced, numeric
+from jaxlinear.checks.arrays import is_known, numeric
 from jaxlinear.types import Batch, Linear
 
 # What a loss may accept as targets: in words, and as a test in NumPy (xp) or, traced, in JAX.
@@ -72,7 +72,7 @@ def weights(weight, n: int, dtype, outputs: tuple[int, ...] = ()):
             f"weight has shape {given.shape}; expected ({n},){other}, one number per example.{fix}"
         )
     weight = digits.cast(given, dtype)
-    if digits.narrows(given.dtype, dtype) and not is_traced(weight):
+    if digits.narrows(given.dtype, dtype) and is_known(weight):
         host = np.asarray(weight)
         digits.require_room(
             "weight", given, (host == 0) & (np.asarray(given) != 0) | np.isinf(host), dtype
@@ -92,7 +92,7 @@ def offset(offset, batch: Batch, outputs: tuple[int, ...]):
             f"{f', or ({n},), one for all outputs of an example' if outputs else ''}."
         )
     given, offset = offset, digits.kept(offset, "offset", wide(batch.x), batch.weight)
-    if not is_traced(offset, batch.weight):
+    if is_known(offset, batch.weight):
         present = np.ones(n, bool) if batch.weight is None else np.asarray(batch.weight) != 0
         host = np.asarray(offset)
         bad = ~np.isfinite(host) & present.reshape(n, *[1] * (host.ndim - 1))
@@ -125,7 +125,7 @@ def targets(y, n: int, kind: str, dtype, weight=None):
             "Use y.astype(int) for labels, y[:, 0] for one column; for probabilities of one class "
             "the logistic loss."
         )
-    if not is_traced(y) and y.dtype.itemsize >= 4:
+    if is_known(y) and y.dtype.itemsize >= 4:
         # Before the cast to int32: 2**40 would wrap to label 0.
         host, limits = np.asarray(y), np.iinfo(np.int32)
         outside = (host < limits.min) | (host > limits.max)
@@ -151,7 +151,7 @@ def parameters(params: Linear, name: str, shape: tuple[int, ...], x) -> Linear:
             f"{name} has w {params.w.shape} and b {params.b.shape}; expected {expected} and "
             f"{shape} for x {x.shape} and this y."
         )
-    if not is_traced(params) and not all(np.isfinite(leaf).all() for leaf in params):
+    if is_known(params) and not all(np.isfinite(leaf).all() for leaf in params):
         raise ValueError(
             f"{name} holds NaN or inf; start from finite parameters, or from {name}=None."
         )

@@ -19,6 +19,15 @@ def is_traced(*values) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
+def is_known(*values) -> bool:
+    """Whether all values can be looked at here: not traced, nor spread over several processes."""
+    return not is_traced(values) and all(map(_is_here, jax.tree.leaves(values)))
+
+
+def _is_here(leaf) -> bool:
+    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
+
+
 def numeric(value, name: str):
     """An array of real numbers, on the host where it came from the host; no value is changed."""
     array = read(value, name)

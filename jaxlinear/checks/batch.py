@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from jaxlinear.checks import arguments, digits
 from jaxlinear.checks.arguments import TARGETS, dtype_of, matrix, targets, weights
-from jaxlinear.checks.arrays import is_traced, numeric
+from jaxlinear.checks.arrays import is_known, numeric
 from jaxlinear.checks.values import finite_rows, is_distribution, known_now, raise_not_finite
 from jaxlinear.types import Batch
 
@@ -38,7 +38,7 @@ def examples(
     counted = weight if fitted else np.zeros(len(given.x))
     x = digits.kept(given.x, "x", dtype_of(given.x), counted)
     batch = Batch(x, targets(given.y, len(x), kind, wide, counted), weight)
-    if is_traced(batch):
+    if not is_known(batch):
         shape = _output_shape(batch, kind, outputs)
         sound = _sound(batch, finite_rows(batch.x) if look else True, kind, shape, jnp)
         return batch, shape, jnp.stack(list(sound.values())).all()
@@ -60,10 +60,10 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
         return () if outputs is None else (outputs,)
     if outputs is not None:
         return (outputs,)
-    if is_traced(y, batch.weight):
+    if not is_known(y, batch.weight):
         raise ValueError(
-            "outputs is None and the labels are traced, so the number of classes is unknown. "
-            "Pass outputs=k under jit or vmap."
+            "outputs is None and the labels are traced, or lie in several processes, so the number "
+            "of classes is unknown. Pass outputs=k."
         )
     present = np.asarray(y) if batch.weight is None else np.asarray(y)[batch.weight != 0]
     least, largest = (int(present.min()), int(present.max())) if present.size else (0, 0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxlinear.checks.arrays import is_traced
+from jaxlinear.checks.arrays import is_known
 
 _TOLERATED = 1e-3  # rounding of a column, relative to its standard deviation
 _SAMPLE, _BLOCK, _AT_ONCE = 1000, 4096, 2**24  # rows, rows, numbers
@@ -37,7 +37,7 @@ def cast(array, dtype) -> Array | np.ndarray:
 
 
 def _is_few_on_host(array) -> bool:
-    if is_traced(array) or array.size > _FEW:
+    if not is_known(array) or array.size > _FEW:
         return False
     devices = array.devices()
     return len(devices) == 1 and next(iter(devices)).platform == "cpu"
@@ -49,7 +49,7 @@ def kept(array, name: str, dtype, weight=None) -> Array | np.ndarray:
     Rows, or entries, of weight 0 do not count. Integers that are traced cannot be refused: a
     column that would be blurred becomes NaN.
     """
-    if is_traced(array) and narrows(array.dtype, dtype) and array.dtype.kind in "iu":
+    if not is_known(array) and narrows(array.dtype, dtype) and array.dtype.kind in "iu":
         columns = array.reshape(len(array), -1)
         there = jnp.broadcast_to(_there(weight, len(array)), columns.shape)
         lost = _blurred(columns, dtype, there, jnp)
@@ -65,12 +65,12 @@ def _there(weight, n: int):
 
 def require(array, name: str, dtype, weight=None) -> None:
     """Refuse what ``kept`` refuses."""
-    if is_traced(array) or not narrows(array.dtype, dtype):
+    if not is_known(array) or not narrows(array.dtype, dtype):
         return
     if array.dtype.kind in "iu" and array.size <= _FEW and _is_exact(array, dtype):
         return
     columns = array.reshape(len(array), -1)
-    there = _there(None if is_traced(weight) else weight, len(array))
+    there = _there(weight if is_known(weight) else None, len(array))
     several = columns.shape[1] > 1
     require_columns(columns, there, dtype, lambda j: f"{name}[:, {j}]" if several else name)
 

@@ -21,7 +21,7 @@ def folds_as_weights(folds, n: int) -> Float[ArrayLike, "f n"]:
      [1. 1. 0. 0.]] [[0. 1. 0.]
      [1. 0. 1.]]
     """
-    traced = arrays.is_traced(folds)
+    traced = not arrays.is_known(folds)
     folds = folds if traced else np.asarray(folds)
     if not traced and folds.ndim == 0:
         number = number_of_folds(folds, n)
@@ -83,7 +83,7 @@ def names_and_numbers(
 
     Of ``n`` examples, where that is known.
     """
-    if arrays.is_traced(groups):
+    if not arrays.is_known(groups):
         raise TypeError(f"{argument} is traced; expected concrete names: their number is a shape.")
     groups = np.asarray(arrays.read(groups, argument))
     if groups.ndim != 1 or not len(groups):
@@ -110,7 +110,7 @@ def rows_as_mask(held_out, n: int) -> Bool[ArrayLike, " n"]:
     [False  True  True] [False  True  True]
     """
     rows = arrays.numeric(held_out, "held_out")
-    if arrays.is_traced(rows):
+    if not arrays.is_known(rows):
         if rows.shape != (n,):
             raise ValueError(
                 f"held_out is traced and has shape {rows.shape}; expected a mask ({n},). Row "

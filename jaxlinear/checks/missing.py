@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 from jaxlinear.checks import arguments, digits
 from jaxlinear.checks.arguments import dtype_of, matrix, targets, weights
-from jaxlinear.checks.arrays import is_traced, numeric
+from jaxlinear.checks.arrays import is_known, numeric
 from jaxlinear.checks.values import finite_rows, known_now
 from jaxlinear.types import Batch
 
@@ -24,7 +24,7 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
     in_rows = weight if weight is None or weight.ndim == 1 else weight.sum(axis=1)
     x = digits.kept(given.x, "x", dtype_of(given.x), in_rows)
     y = targets(given.y, n, "real", wide, weight)
-    traced = is_traced(x, y, weight)
+    traced = not is_known(x, y, weight)
     if y.ndim == 1 or not traced:
         xp = jnp if traced else np
         missing = xp.isnan(xp.asarray(y))

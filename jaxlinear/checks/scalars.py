@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from jaxlinear.checks import digits
-from jaxlinear.checks.arrays import is_traced, numeric
+from jaxlinear.checks.arrays import is_known, numeric
 
 
 def number(
@@ -21,7 +21,7 @@ def number(
             f"{name} has shape {array.shape}; expected a number{f' or {shape}' if shape else ''}. "
             f"For many models at once use jax.vmap over {name}."
         )
-    if is_traced(array):
+    if not is_known(array):
         return array.astype(dtype)
     host = np.asarray(array)
     if not ((host >= at_least) & (host < below)).all():

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Shaped
 
 from jaxlinear.checks import digits
 from jaxlinear.checks.arguments import features
-from jaxlinear.checks.arrays import is_traced, numeric
+from jaxlinear.checks.arrays import is_known, is_traced, numeric
 from jaxlinear.types import Batch
 
 
@@ -36,7 +36,7 @@ def known_now(check: Callable) -> Callable:
 def finite(x, *, width: int | None = None) -> Shaped[Array, "n d"]:
     """The features of x, which must not hold NaN or inf where its values are known."""
     given, x = x, features(x, width=width)
-    if not is_traced(x) and x.dtype != jnp.uint8 and not jax.device_get(finite_rows(x)).all():
+    if is_known(x) and x.dtype != jnp.uint8 and not jax.device_get(finite_rows(x)).all():
         raise_not_finite(x, numeric(given, "x"))
     return x
 

@@ -90,7 +90,7 @@ def _in_row_space(params: Linear, x, weight, intercept: bool, folds: int):
     Not of an x that is traced: its scores may have derivatives, and the basis has none.
     """
     outputs, fits = params.b[0].size, len(params.b) * folds
-    if checks.is_traced(x) or not row_space.pays(*x.shape, outputs, fits):
+    if not checks.is_known(x) or not row_space.pays(*x.shape, outputs, fits):
         return x, params
     space = jax.jit(row_space.of, static_argnums=2)(x, weight, intercept)
     return space.rows, row_space.inside(params, space)

@@ -27,7 +27,7 @@ def labelled(y, loss: Callable, *, in_columns: bool):
     ``in_columns``: every column of y (n, k) is a target of its own; else a row is one.
     """
     y = checks.numeric(y, "y")
-    if checks.is_traced(y) or not jnp.issubdtype(y.dtype, jnp.floating):
+    if not checks.is_known(y) or not jnp.issubdtype(y.dtype, jnp.floating):
         return y, None
     y = np.asarray(y)
     known = ~np.isnan(y)
@@ -44,7 +44,7 @@ def where_labelled(known, weight, shape: tuple[int, ...]):
     weight = checks.weights(weight, n, jnp.result_type(float), tuple(outputs))
     if weight is None:
         weight = jnp.ones(n)
-    elif not checks.is_traced(weight):  # under vmap a negative weight would be a status
+    elif checks.is_known(weight):  # under vmap a negative weight would be a status
         host = np.asarray(weight)
         wrong = np.argwhere(~(np.isfinite(host) & (host >= 0)))
         if len(wrong):

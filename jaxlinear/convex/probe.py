@@ -126,7 +126,7 @@ def _choose(
     options = options | {"outputs": outputs}
     held_out = checks.rows_as_mask(held_out, n)
     total, held, fitted = _parted(weight, held_out)
-    if not checks.is_traced(held) and not np.any(held):
+    if checks.is_known(held) and not np.any(held):
         raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
         l2s = 1 / (INVERSE_PENALTIES * jnp.sum(fitted))

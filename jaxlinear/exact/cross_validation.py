@@ -69,7 +69,7 @@ def ridge_cv(
     if generalized and folds is not None:
         raise ValueError("generalized is for folds=None: it leaves out single examples.")
     blocks, rows, apart = None, None, True
-    if folds is not None and not checks.is_traced(folds) and np.ndim(folds) == 0:
+    if folds is not None and checks.is_known(folds) and np.ndim(folds) == 0:
         blocks = checks.number_of_folds(folds, len(batch.x))
     elif folds is not None:
         rows, apart = rows_of_folds(folds, len(batch.x))

@@ -131,7 +131,7 @@ def ridge(gram: Gram, l2=0.0, *, intercept: bool = True) -> Fit:
     [3.]
     """
     outputs = gram.mean_y.shape
-    if not checks.is_traced(gram) and not np.any(np.asarray(gram.weight) != 0):
+    if checks.is_known(gram) and not np.any(np.asarray(gram.weight) != 0):
         raise ValueError("the Gram has no examples; expected at least one of weight > 0.")
     l2 = checks.number(l2, "l2", gram.xx.dtype, shape=outputs)
     return _ridge(gram, l2, intercept=intercept)

@@ -53,7 +53,7 @@ def consecutive(number: int, n: int) -> Folds:
 
 def rows_of_folds(folds, n: int) -> tuple[Folds, bool]:
     """The ``Folds`` of what a user passes, and whether they are ``apart`` (see ``Validation``)."""
-    if checks.is_traced(folds):
+    if not checks.is_known(folds):
         raise ValueError("folds is traced; expected a number or an array known before tracing.")
     weights = np.asarray(checks.folds_as_weights(folds, n))
     out = weights == 0

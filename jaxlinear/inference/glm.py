@@ -91,7 +91,7 @@ def of_glm(
     batch = with_target(batch, offset)
     told = jax.lax.stop_gradient(_of_glm(loss, bool(intercept), batch, params, ended, dispersion))
     freedom = told.degrees_of_freedom
-    if weight is not None and not checks.is_traced(told) and not _spare(told).all():
+    if weight is not None and checks.is_known(told) and not _spare(told).all():
         raise ValueError(
             f"weight sums to {jnp.sum(batch.weight):g}, and leaves {jnp.min(freedom):g} degrees of "
             "freedom; expected more. Weights count copies here: give relative weights or "

@@ -58,7 +58,7 @@ def of_least_squares(
     """
     batch, outputs, _ = checks.examples(x, y, weight, "real")
     n, d = batch.x.shape
-    if batch.weight is not None and not checks.is_traced(batch.weight):
+    if batch.weight is not None and checks.is_known(batch.weight):
         n = int(jnp.sum(batch.weight != 0))
     if n <= d + intercept:
         raise ValueError(

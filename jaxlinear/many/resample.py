@@ -59,7 +59,7 @@ def stratified_k_fold(
             f"y has shape {y.shape} and dtype {y.dtype}; expected integer labels (n,). Bin "
             "numbers first, for example with jnp.digitize."
         )
-    if not checks.is_traced(y):
+    if checks.is_known(y):
         y = np.unique(np.asarray(y), return_inverse=True)[1]  # label 2**32 is 0 in 32 bits
     return _repeated(key, y, folds, repeats)
 

@@ -4,6 +4,11 @@ Only the arrays are to be placed: ``sgd_fit`` and ``sweep`` are called in the sa
 the same numbers, wherever their arrays lie. Devices with different models do not communicate;
 devices with different examples exchange only sums over them, since every device draws its part
 of a minibatch from its own rows.
+
+The devices may be those of several processes, after ``jax.distributed.initialize`` in each. All of
+them make the same calls; what a fit returns is there in all of them. Values that lie in other
+processes cannot be looked at before a fit: what would be a ValueError is a status then, as it is
+under ``jit``. A process that is lost ends the call in the others by an error of JAX.
 """
 
 from collections.abc import Sequence
@@ -17,7 +22,7 @@ from jaxlinear import checks
 from jaxlinear.many import resample
 from jaxlinear.types import Batch
 
-__all__ = ["EXAMPLES", "MODELS", "mesh", "over_examples", "over_models"]
+__all__ = ["EXAMPLES", "MODELS", "mesh", "of_processes", "over_examples", "over_models"]
 
 MODELS, EXAMPLES = "models", "examples"
 
@@ -51,6 +56,34 @@ def over_examples(mesh: Mesh, batch: Batch) -> Batch:
     if n % parts:
         batch = resample.pad(batch, -(-n // parts) * parts)
     return jax.tree.map(lambda rows: _put(mesh, rows, EXAMPLES), batch)
+
+
+def of_processes(mesh: Mesh, batch: Batch) -> Batch:
+    """A batch of the rows that every process has read, its own; they stay where they are.
+
+    Processes with fewer rows than others fill up by rows of weight 0. The mesh has as many devices
+    of every process. As ``jax.make_array_from_process_local_data``, for rows of any number. Raises
+    ValueError where processes have other columns.
+    """
+    from jax.experimental import multihost_utils  # a tenth of a second, for those who need it
+
+    batch = checks.stored(batch)
+    parts = -(-mesh.shape[EXAMPLES] // jax.process_count())
+    weighted = batch.weight is not None
+    here = [len(batch.x), weighted, *np.shape(batch.x)[1:], *np.shape(batch.y)[1:]]
+    told = np.asarray(multihost_utils.process_allgather(np.array(here))).reshape(-1, len(here))
+    if (told[:, 2:] != here[2:]).any():
+        raise ValueError(
+            f"x and y have {here[2:]} columns here and {told[:, 2:].tolist()} in the processes; "
+            "expected as many in all."
+        )
+    rows = -(-int(told[:, 0].max()) // parts) * parts
+    if told[:, 1].any() or (told[:, 0] < rows).any():
+        batch = resample.pad(batch, rows)
+    layout = NamedSharding(mesh, PartitionSpec(EXAMPLES))
+    return jax.tree.map(
+        lambda rows: jax.make_array_from_process_local_data(layout, np.asarray(rows)), batch
+    )
 
 
 def _put(mesh: Mesh, array, axis: str):

@@ -91,7 +91,7 @@ def sweep(
     hypers = _read(hypers, "hypers")
     models = _models(hypers, "hypers")
     size = models if chunk in (None, "auto") else min(models, checks.count(chunk, "chunk"))
-    if checks.is_traced(hypers):
+    if not checks.is_known(hypers):
         if resume is not None:
             raise ValueError("resume is given under jit or vmap; expected None. Sweep outside.")
         return jax.lax.map(run, hypers, batch_size=size)
@@ -126,7 +126,7 @@ def best(results: PyTree, scores: Num[ArrayLike, " models"]) -> PyTree:
         )
     scores = jnp.asarray(scores)
     finite = jnp.isfinite(scores)
-    if not checks.is_traced(scores) and not finite.any():
+    if checks.is_known(scores) and not finite.any():
         raise ValueError(
             f"scores holds no finite number among {models}; expected one to choose by. The status "
             "of the fits says how they ended."

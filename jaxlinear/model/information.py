@@ -119,7 +119,7 @@ def _distribution(p, name: str):
     p = p.astype(jnp.result_type(p, float))
     if p.ndim == 0 or p.shape[-1] == 0:
         raise ValueError(f"{name} has shape {p.shape}; expected (…, k), k ≥ 1 outcomes.")
-    if not checks.is_traced(p):
+    if checks.is_known(p):
         host = np.asarray(p)
         if not checks.is_distribution(host, np).all():
             raise ValueError(

@@ -91,7 +91,7 @@ def selectivity(
     columns = y if y.ndim == 2 else y[:, None]
     k = columns.shape[1]
     drawn = [control_labels(key, columns, types) for key in jax.random.split(key, controls)]
-    every = np.concatenate if not checks.is_traced(y, drawn) else jnp.concatenate
+    every = np.concatenate if checks.is_known(y, drawn) else jnp.concatenate
     weight = None if weight is None else checks.numeric(weight, "weight")
     if weight is not None and weight.ndim == 2:
         weight = jnp.tile(weight, (1, 1 + controls))

@@ -81,7 +81,7 @@ def description_length(
         standardise=standardise, intercept=intercept, tol=tol, max_steps=max_steps,
     )  # fmt: skip
     portions = checks.numeric(portions, "portions")
-    if not checks.is_traced(portions):
+    if checks.is_known(portions):
         host = np.asarray(portions)
         edges = np.r_[0, host.ravel(), 1]
         if host.ndim != 1 or not (np.diff(edges) > 0).all():

@@ -96,7 +96,7 @@ def _middle(gram: Gram, difference):
 
 def _require_two_classes(gram: Gram) -> None:
     """Labels in {0, 1} have Σ w (y − ȳ)² = Σ w ȳ (1 − ȳ), and no others in [0, 1] do."""
-    if checks.is_traced(gram):
+    if not checks.is_known(gram):
         return
     mean, squares, weight = (np.asarray(leaf) for leaf in (gram.mean_y, gram.yy, gram.weight))
     expected = weight * mean * (1 - mean)

@@ -78,7 +78,7 @@ def _sizes(sizes, weight, held_out):
         raise ValueError(
             f"sizes has shape {sizes.shape} and dtype {sizes.dtype}; expected (s,), whole numbers."
         )
-    if not checks.is_traced(sizes, weight, held_out):
+    if checks.is_known(sizes, weight, held_out):
         there = np.asarray(weight).T > 0
         most = int(np.max(np.sum(there & ~np.asarray(held_out), axis=-1)))
         wrong = (np.asarray(sizes) < 1) | (np.asarray(sizes) > most)

@@ -113,7 +113,7 @@ def _of_all(metrics: tuple) -> Callable:
 
 def _known_to_some(o, weight):
     """The rows that some probe predicts and that have weight: others are not drawn in vain."""
-    if checks.is_traced(o, weight):
+    if not checks.is_known(o, weight):
         return None
     there = ~np.isnan(np.asarray(o)).reshape(len(o), -1).all(axis=1)
     rows = np.flatnonzero(there & (np.asarray(weight) != 0).any(axis=1))
@@ -134,7 +134,7 @@ def _axes(o, y) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _require_targets(y, weight, classes: tuple[int, ...], chosen: dict) -> None:
     """Raise for targets that a metric refuses, which it cannot inside the program."""
-    if checks.is_traced(y, weight):
+    if not checks.is_known(y, weight):
         return
     blank = np.zeros((y.size, *classes), np.float32)
     y, weight = (np.asarray(leaf).reshape(-1) for leaf in (y, weight))

@@ -46,7 +46,7 @@ def each_of(program: Callable, parts: tuple, shared=()):
     A loop of calls: inside a loop that is compiled, XLA's CPU computes these fits up to 14 times
     as slowly. Where something is traced the loop is compiled, since unrolled it would grow.
     """
-    if checks.is_traced(parts, shared):
+    if not checks.is_known(parts, shared):
         stacks = tuple(jnp.stack(list(part)) for part in parts)
         return jax.lax.map(lambda part: program(*part), stacks)
     return _stacked([program(*part) for part in zip(*parts, strict=True)])

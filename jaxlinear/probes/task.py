@@ -53,7 +53,7 @@ def task_of(
     y = checks.numeric(y, "y")
     if y.ndim not in (1, 2) or 0 in y.shape:
         raise ValueError(f"y has shape {y.shape}; expected (n,), or (n, k) for k concepts.")
-    if has_classes(loss) and not checks.is_traced(y) and jnp.issubdtype(y.dtype, jnp.floating):
+    if has_classes(loss) and checks.is_known(y) and jnp.issubdtype(y.dtype, jnp.floating):
         host = np.asarray(y)  # labels are floats where others are missing, and may be all there
         if (host == np.floor(host)).all():
             y = host.astype(np.int32)
@@ -78,7 +78,7 @@ def task_of(
 def _classes(y, weight, classes: int | None) -> int:
     if classes is not None:
         return checks.count(classes, "classes")
-    if checks.is_traced(y, weight):
+    if not checks.is_known(y, weight):
         raise ValueError("classes is None and y is traced, so their number is unknown; pass it.")
     return max(int(np.max(np.asarray(y), where=np.asarray(weight) > 0, initial=1)) + 1, 2)
 
@@ -86,7 +86,7 @@ def _classes(y, weight, classes: int | None) -> int:
 def _checked(y, weight, loss: Callable, classes: int | None):
     """y in the dtype that the loss takes, every column checked on its own."""
     columns = [y] if y.ndim == 1 else list(y.T)
-    if len(columns) > 1 and checks.is_traced(y, weight):
+    if len(columns) > 1 and not checks.is_known(y, weight):
         return y  # what is wrong becomes a status
     blank = np.zeros((len(y), 1), np.float32)
     outputs = classes if has_classes(loss) else None

@@ -116,7 +116,7 @@ def sgd_fit(
         sound = sound & also_sound
     elif patience is not None or metrics:
         raise ValueError("patience and metrics need validation=Batch(x, y); got None.")
-    if optimizer is not None and not checks.is_traced(momentum) and momentum:
+    if optimizer is not None and checks.is_known(momentum) and momentum:
         raise ValueError(
             f"momentum is {momentum} beside an optimizer; expected 0. Give it to the optimizer, "
             "as in optax.sgd(lr, momentum)."

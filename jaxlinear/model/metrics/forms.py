@@ -41,7 +41,7 @@ def targets(o, y, weight, *, independent: bool, named: bool = False):
     shape, expected, fine = _expected(o, y, independent, named)
     if y.shape != shape:
         raise ValueError(f"y has shape {y.shape} beside outputs {o.shape}; expected {expected}.")
-    if not checks.is_traced(y, weight):
+    if checks.is_known(y, weight):
         host, present = np.asarray(y), True if weight is None else np.asarray(weight) != 0
         wrong = ~fine(host, np)
         wrong = wrong & np.reshape(present, (-1, *[1] * (wrong.ndim - 1)))
