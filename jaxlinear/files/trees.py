@@ -16,7 +16,13 @@ from jaxlinear.files.atomic import replacing
 _DIGEST = 32  # bytes of a SHA-256, after the last byte of the .npz
 
 
-def write(path: Path, tree: PyTree, about: Mapping[str, str]) -> None:
+class DamagedError(ValueError):
+    """A file that does not hold what was written to it, to the last byte."""
+
+
+def write(
+    path: Path, tree: PyTree, about: Mapping[str, str], *, previous: Path | None = None
+) -> None:
     """Write the arrays of ``tree``, keys among them, whole or not at all; see ``atomic.replacing``.
 
     ``about`` says in words what they were made of: ``read`` refuses a file of anything else.
@@ -25,7 +31,7 @@ def write(path: Path, tree: PyTree, about: Mapping[str, str]) -> None:
     entries = json.dumps({**about, **described(tree)})
     buffer = io.BytesIO()
     np.savez(buffer, *leaves, about=np.array(entries))
-    with replacing(path) as file:
+    with replacing(path, previous=previous) as file:
         file.write(buffer.getbuffer())
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
@@ -36,7 +42,7 @@ def read(path: Path, like: PyTree, about: Mapping[str, str]) -> PyTree:
     ``like`` has its structure, shapes and dtypes, as from ``jax.eval_shape``.
 
     Raises ValueError that names the first difference, in the order of ``about``, where the file is
-    of another structure, shape, dtype or ``about``, or where a byte of it has changed.
+    of another structure, shape, dtype or ``about``, or ``DamagedError`` where a byte has changed.
     """
     got, leaves = _sound(path)
     expected = {**about, **described(like)}
@@ -66,6 +72,25 @@ def described(tree: PyTree, name: str = "result") -> dict[str, str]:
         f"{name}{jax.tree_util.keystr(path)}": f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
         for path, leaf in leaves
     }
+
+
+def contents(tree: PyTree, name: str) -> dict[str, str]:
+    """Beside what ``described`` says of it, the number in every leaf of one, or a digest.
+
+    >>> contents({"lr": np.float32(0.1)}, "hypers")["hypers['lr']"]
+    'float32[] 0.1'
+    """
+    structure, *leaves = described(tree, name).items()
+    values = [_value(leaf) for leaf in jax.tree.leaves(tree)]
+    return dict([structure]) | {
+        path: f"{text} {value}" for (path, text), value in zip(leaves, values, strict=True)
+    }
+
+
+def _value(leaf) -> str:
+    if leaf.shape or _is_key(leaf):
+        return f"of SHA-256 {digest(leaf)}"
+    return str(np.asarray(leaf))
 
 
 def digest(*arrays) -> str:
@@ -102,7 +127,7 @@ def _sound(path: Path) -> tuple[dict[str, str], list[np.ndarray]]:
     content = path.read_bytes()
     whole = memoryview(content)
     if hashlib.sha256(whole[:-_DIGEST]).digest() != whole[-_DIGEST:]:
-        raise ValueError(
+        raise DamagedError(
             f"{path} is damaged: its {len(content):,} bytes are not those that were written; "
             "expected the SHA-256 at its end. Remove the file, and what it held is made anew."
         )

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from jaxlinear.files import trees
+from jaxlinear.files.programs import told
 from jaxlinear.many import programs
 
 
@@ -40,15 +40,14 @@ def opened(path: str | os.PathLike, run: Callable, hypers: PyTree, models: int, 
     directory.mkdir(parents=True, exist_ok=True)
     chunk = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[:size], tree), hypers)
     program = programs.of(run, chunk)
-    text = trees.without_addresses(program.jaxpr.pretty_print(use_color=False))
     about = {
         "jax": f"{jax.__version__} on {jax.default_backend()}",
         "models": str(models),
         "chunk": str(size),
-        **_of_hypers(hypers),
+        **trees.contents(hypers, "hypers"),
         **trees.described(program.results),
         "the data of run": f"arrays of SHA-256 {trees.digest(*program.data)}",
-        "run": f"a program of SHA-256 {trees.digest(np.frombuffer(text.encode(), np.uint8))}",
+        "run": told(program.jaxpr),
     }
     return Kept(directory, program.results, about)
 
@@ -76,12 +75,3 @@ def _path(kept: Kept, start: int) -> Path:
 
 def _about(kept: Kept, start: int) -> dict[str, str]:
     return {**kept.about, "first model": str(start)}
-
-
-def _of_hypers(hypers: PyTree) -> dict[str, str]:
-    """The dtype, shape and bytes of every leaf, by its path."""
-    values = [f" of SHA-256 {trees.digest(leaf)}" for leaf in jax.tree.leaves(hypers)]
-    structure, *leaves = trees.described(hypers, "hypers").items()
-    return dict([structure]) | {
-        name: text + value for (name, text), value in zip(leaves, values, strict=True)
-    }

@@ -1,26 +1,20 @@
 """``sgd_fit``: checks its arguments and runs the whole training as one compiled program."""
 
-import functools
+import os
 from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import PRNGKeyArray
 
 from jaxlinear import checks
-from jaxlinear.endings import first_true
-from jaxlinear.model import affine
 from jaxlinear.model.declaration import target_of
-from jaxlinear.model.metrics import mean
-from jaxlinear.model.objective import mean_loss
 from jaxlinear.rows import blocks
-from jaxlinear.rows.absent import of_mean_one
-from jaxlinear.training import progress, train
-from jaxlinear.training.rule import sgd
+from jaxlinear.training import checkpoint as checkpoints
+from jaxlinear.training import program, progress, train
 from jaxlinear.training.static import Data, Optimizer, Setting
-from jaxlinear.types import Batch, Fit, Linear, Report, Status
+from jaxlinear.types import Batch, Fit, Linear
 
 
 def sgd_fit(
@@ -44,6 +38,8 @@ def sgd_fit(
     drop_last: bool = False,
     callback: Callable | None = None,
     shards: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | None = None,
 ) -> Fit:
     """Minimise Σ_i w_i loss(w x_i + b, y_i) / Σ_i w_i + l2/2 ‖w‖² by minibatch SGD.
 
@@ -86,6 +82,12 @@ def sgd_fit(
       shards: split the rows into this many blocks, and draw an equal part of every minibatch
         from each; None for the number of parts in which the rows of x are spread over devices
         (see ``sharding``), so that every device draws from its own rows.
+      checkpoint: a file, in which the state of the run is kept. The same call after an
+        interruption of any kind goes on from there, and ends, to the last bit, as a run that was
+        never stopped; with more ``epochs`` it goes on to these. The file is written whole or not
+        at all, and the one before it kept as ``<name>.previous``, which is used, with a warning,
+        where the newest is damaged. One process at a time.
+      every: epochs from one checkpoint to the next, 1 by default.
 
     Returns:
       ``Fit``, with the running mean of the training objective of every epoch as ``history``.
@@ -96,7 +98,8 @@ def sgd_fit(
     Raises:
       ValueError or TypeError for what can be seen before tracing: shapes, dtypes, labels out of
       range, NaN or inf, negative weights, numbers whose digits the dtype cannot hold (see
-      ``least_squares``).
+      ``least_squares``); where the checkpoint is of other data, numbers, loss or version of JAX,
+      is damaged, or is asked for under ``jit`` or ``vmap``. OSError where it cannot be written.
 
     scikit-learn's ``SGDClassifier`` and ``SGDRegressor`` (minibatches of one; alpha = l2); a loop
     over torch's ``DataLoader`` with ``SGD(weight_decay=l2)`` on w alone. d2l 3.4 and 4.4.
@@ -142,62 +145,16 @@ def sgd_fit(
     epochs, metrics = checks.count(epochs, "epochs"), tuple((metrics or {}).items())
     setting = Setting(loss, optimizer, size, epochs, bool(drop_last), shards, metrics)
     traced = checks.is_traced(data)
+    path, every = _checkpoint(checkpoint, every, traced)
     with progress.listening(callback, traced=traced) as listener:
-        fit = _sgd_fit(setting, data, listener)
+        if path is None:
+            fit = program.whole(setting, data, listener)
+        else:
+            fit = checkpoints.run(setting, data, listener, path, every)
         if callback is not None and not traced:
             jax.block_until_ready(fit)
             jax.effects_barrier()
     return fit
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _sgd_fit(setting: Setting, data: Data, listener) -> Fit:
-    loss, shards, l2 = setting.loss, setting.shards, data.l2
-    batch = data.batch._replace(weight=of_mean_one(data.batch.weight))
-    # Invalid data must give NaN, not parameters that look right.
-    params = jax.tree.map(lambda leaf: jnp.where(data.sound, leaf, jnp.nan), data.start.params)
-    optimizer = _bind(setting.optimizer, data.lr, data.momentum)
-    update = train.step(mean_loss(loss, minibatch=True), optimizer)
-    model = train.Model(params, _resume(optimizer, params, data.start.state), data.start.steps)
-
-    def evaluate(params):
-        o = affine.predict(params, data.validation.x)
-        measured = (("loss", mean(loss)), *setting.metrics)
-        return {
-            name: metric(o, data.validation.y, data.validation.weight) for name, metric in measured
-        }
-
-    model, history, validated, watch = train.run(
-        lambda params, state, minibatch: update(params, state, minibatch, l2),
-        model,
-        batch,
-        key=data.key,
-        size=setting.size,
-        epochs=setting.epochs,
-        drop_last=setting.drop_last,
-        shards=shards,
-        evaluate=None if data.validation is None else evaluate,
-        patience=data.patience,
-        listener=listener,
-    )
-    objective = mean_loss(loss)
-    value, gradient = train.full_gradient(objective, model.params, batch, l2, shards=shards)
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
-    stopped = False if watch is None else watch.waited >= data.patience
-    # Without any finite validation loss the best model is the start: inf here, so DIVERGED.
-    best = 0.0 if watch is None else watch.loss
-    diverged = ~jnp.isfinite(value + norm + best)
-    status = first_true(
-        {
-            Status.NONFINITE_INPUT: ~data.sound,
-            Status.DIVERGED: diverged,
-            Status.CONVERGED: jnp.asarray(stopped),
-        },
-        Status.MAX_STEPS,
-    )
-    return Fit(
-        model.params, Report(status, model.steps, value, norm), history, validated, model.state
-    )
 
 
 def _outputs(outputs: int | None, init: Linear | Fit | None) -> int | None:
@@ -234,20 +191,15 @@ def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]) -> train.Model:
     return train.Model(params, *((fit.state, fit.report.steps) if fit else (None, np.int32(0))))
 
 
-def _bind(optimizer: Optimizer | None, lr, momentum) -> optax.GradientTransformation:
-    if optimizer is None:
-        return sgd(lr, momentum)
-    return optimizer if isinstance(optimizer, tuple) else optimizer(lr)
-
-
-def _resume(optimizer: optax.GradientTransformation, params: Linear, state):
-    """The optimizer state: ``state``, which must fit this optimizer, or a new one for None."""
-    new = optimizer.init(params)
-    if state is None:
-        return new
-    if jax.tree.map(jnp.shape, state) != jax.tree.map(jnp.shape, new):
+def _checkpoint(path: str | os.PathLike | None, every: int | None, traced: bool):
+    """The path of the checkpoint, or None, and the epochs from one to the next."""
+    if path is None:
+        if every is not None:
+            raise ValueError(f"every is {every} without a checkpoint; expected checkpoint=path.")
+        return None, 1
+    if traced:
         raise ValueError(
-            "init is the Fit of another optimizer, whose state does not fit this one; pass "
-            "init=fit.params to start this optimizer anew."
+            "checkpoint is given under jit or vmap; expected None. Many models at once are kept by "
+            "jl.sweep(…, checkpoint=directory)."
         )
-    return state
+    return checkpoints.opened(path), checks.count(1 if every is None else every, "every")

@@ -18,7 +18,17 @@ from jaxlinear.rows.order import epoch_order, in_batches
 from jaxlinear.training import progress
 from jaxlinear.types import Batch
 
-__all__ = ["Model", "Patience", "full_gradient", "run", "scan_batches", "step"]
+__all__ = [
+    "Model",
+    "Patience",
+    "begin",
+    "epoch",
+    "first_epoch",
+    "full_gradient",
+    "run",
+    "scan_batches",
+    "step",
+]
 
 _ROWS = 256  # per block: intermediate results of hundreds of models stay in the cache
 Metrics = dict[str, Float[Array, ""]]
@@ -115,6 +125,72 @@ def _wide(params: PyTree) -> PyTree:
     return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
 
 
+def epoch(
+    update: Callable,
+    batch: Batch,
+    *,
+    key: PRNGKeyArray,
+    size: int,
+    drop_last: bool = False,
+    shards: int = 1,
+    evaluate: Callable[[PyTree], Metrics] | None = None,
+    patience: Int[Array, ""] | None = None,
+    listener: Int[Array, ""] | None = None,
+) -> Callable:
+    """Make ``(model, watch), number -> (model, watch), (objective, metrics)``: an epoch of steps.
+
+    It visits the examples in the order of ``fold_in(key, number)``. Once ``patience`` has run out
+    it leaves the model as it is, and the objective and the metrics are NaN.
+    """
+    n = len(batch.x)
+
+    def visit(model, minibatch):
+        params, state, value = update(model.params, model.state, minibatch)
+        return Model(params, state, model.steps + 1), value
+
+    def train(model, number):
+        if size == n:  # all examples at once: their order does not matter
+            model, mean = visit(model, batch)
+        else:
+            key_of_epoch = jax.random.fold_in(key, number)
+            order = epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
+            model, mean = scan_batches(visit, model, batch, order, size)
+        return model, mean, evaluate(model.params) if evaluate else None
+
+    def one(carry, number):
+        model, watch = carry
+        stopped = jnp.array(False)
+        if patience is None:
+            model, mean, metrics = train(model, number)
+        else:
+            stopped = watch.waited >= patience
+            _, *reports = jax.eval_shape(train, model, number)
+            nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
+            model, mean, metrics = jax.lax.cond(
+                stopped, lambda: (model, *nothing), lambda: train(model, number)
+            )
+            watch = _look(watch, model, metrics["loss"])
+        if listener is not None:
+            progress.tell(listener, number, stopped, mean, metrics)
+        return (model, watch), (mean, metrics)
+
+    return one
+
+
+def begin(model: Model, evaluate: Callable | None, patience) -> tuple[Model, Patience | None]:
+    """What the first epoch is given: the model, and a watch where there is patience."""
+    if patience is None:
+        return model, None
+    loss = jax.eval_shape(evaluate, model.params)["loss"]
+    worst = jnp.full(loss.shape, jnp.inf, loss.dtype)  # any finite loss is better
+    return model, Patience(model, worst, jnp.int32(0))
+
+
+def first_epoch(model: Model, n: int, size: int, drop_last: bool) -> Int[Array, ""]:
+    """The number of the next epoch, which continues the count of the steps of the model."""
+    return model.steps // (n // size if drop_last else -(-n // size))
+
+
 def run(
     update: Callable,
     model: Model,
@@ -136,46 +212,20 @@ def run(
     epochs in a row whose metric "loss" was no better; the model returned is then the best one.
     ``shards``: every minibatch has an equal part from each of this many blocks of rows.
     """
-    n = len(batch.x)
-    per_epoch = n // size if drop_last else -(-n // size)
-    start = model.steps // per_epoch
-
-    def visit(model, minibatch):
-        params, state, value = update(model.params, model.state, minibatch)
-        return Model(params, state, model.steps + 1), value
-
-    def train(model, number):
-        if size == n:  # all examples at once: their order does not matter
-            model, mean = visit(model, batch)
-        else:
-            key_of_epoch = jax.random.fold_in(key, number)
-            order = epoch_order(key_of_epoch, n, size, drop_last=drop_last, shards=shards)
-            model, mean = scan_batches(visit, model, batch, order, size)
-        return model, mean, evaluate(model.params) if evaluate else None
-
-    def epoch(carry, number):
-        model, watch = carry
-        stopped = jnp.array(False)
-        if patience is None:
-            model, mean, metrics = train(model, number)
-        else:
-            stopped = watch.waited >= patience
-            model, mean, metrics = jax.lax.cond(
-                stopped, lambda: (model, *nothing), lambda: train(model, number)
-            )
-            watch = _look(watch, model, metrics["loss"])
-        if listener is not None:
-            progress.tell(listener, number, stopped, mean, metrics)
-        return (model, watch), (mean, metrics)
-
-    watch = None
-    if patience is not None:
-        _, *reports = jax.eval_shape(train, model, start)
-        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), reports)
-        worst = jnp.full_like(nothing[1]["loss"], jnp.inf)  # any finite loss is better
-        watch = Patience(model, worst, jnp.int32(0))
-    numbers = start + jnp.arange(epochs)
-    (model, watch), (history, metrics) = jax.lax.scan(epoch, (model, watch), numbers)
+    one = epoch(
+        update,
+        batch,
+        key=key,
+        size=size,
+        drop_last=drop_last,
+        shards=shards,
+        evaluate=evaluate,
+        patience=patience,
+        listener=listener,
+    )
+    numbers = first_epoch(model, len(batch.x), size, drop_last) + jnp.arange(epochs)
+    carry, (history, metrics) = jax.lax.scan(one, begin(model, evaluate, patience), numbers)
+    model, watch = carry
     return model if watch is None else watch.best, history, metrics, watch
 
 
