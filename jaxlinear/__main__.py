@@ -88,6 +88,12 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
+    option(
+        "--model-format",
+        choices=["npz", "safetensors"],
+        default="npz",
+        help="of the model file: NumPy's, or that which torch and others read too",
+    )
     _add_columns(sub.add_argument_group("what the columns of a table are for"))
     _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
     _add_sgd(sub.add_argument_group("options of --solver sgd, which they ask for"))
@@ -122,7 +128,7 @@ def _add_columns(group) -> None:
 
 
 def _add_show(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", help="model.npz, written by train")
+    sub.add_argument("model", help="model file, written by train")
     sub.add_argument("--all", action="store_true", help="show every coefficient")
 
 
@@ -157,7 +163,7 @@ def _add_sgd(group) -> None:
 
 def _add_predict(sub: argparse.ArgumentParser) -> None:
     option = sub.add_argument
-    option("model", help="model.npz, written by train")
+    option("model", help="model file, written by train")
     option("data", help="sample, fashion_mnist, or a file, as in train")
     option("--directory", help="where Fashion-MNIST lies")
     option("--out", help="write the table to this file instead")

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlinear.cli import errors, model_file
 from jaxlinear.cli.gather import NAMED, fashion_mnist
-from jaxlinear.cli.losses import has_signs, is_classifier, is_independent, mean_of
+from jaxlinear.cli.losses import LOSSES, has_signs, is_classifier, is_independent, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
 from jaxlinear.data.files import is_table, load_features
 from jaxlinear.files.atomic import replacing
@@ -17,7 +17,12 @@ from jaxlinear.files.atomic import replacing
 
 def run(options) -> None:
     """Print, or write to a file, the class and its probability, or the number, of every row."""
-    model = model_file.load(options.model)
+    model = model_file.load_one(options.model)
+    if model.loss not in LOSSES:
+        raise ValueError(
+            f"{options.model} names no loss that predict knows, but {model.loss!r}; expected a "
+            "model that `jaxlinear train` wrote. In Python, use jl.predict."
+        )
     x, offset, told = _features(model, options)
     for note in told:
         print(f"jaxlinear: {note}", file=sys.stderr)

@@ -10,7 +10,7 @@ _LARGEST = 40  # coefficients that are shown, unless all are asked for
 
 def run(options) -> None:
     """Print how the model was made, how its columns are coded, and its coefficients."""
-    model = model_file.load(options.model)
+    model = model_file.load_one(options.model)
     print("\n".join([*_made(model), "", *_coding(model), *_coefficients(model, options.all)]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlinear.cli import model_file, solvers
+from jaxlinear.cli import model_file, safe_tensors, solvers
 from jaxlinear.cli.gather import gather
 from jaxlinear.cli.losses import has_signs, is_classifier, mean_of
 from jaxlinear.cli.outputs import decide, outputs_of
@@ -18,7 +18,9 @@ from jaxlinear.files.atomic import replacing
 
 
 def run(options) -> None:
-    """Train on a data set, show how it goes, and write model.npz, report.json and pictures."""
+    """Train on a data set, show how it goes, and write the model, report.json and pictures."""
+    if options.model_format == "safetensors":
+        safe_tensors.required()  # before the work, not after it
     options = solvers.complete(options)
     out = _writable(Path(options.out))  # before the work, not after it
     task = gather(options)
@@ -30,11 +32,12 @@ def run(options) -> None:
         solution.params, task.names, task.features, task.loss, _about(task, report),
         *(solution.errors or ()),
     )  # fmt: skip
-    model_file.save(out / "model.npz", model)
+    name = f"model.{options.model_format}"
+    model_file.save(out / name, model)
     with replacing(out / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())
     pictures = [] if options.no_plots else _draw(task, solution, out)
-    print(f"Saved {', '.join(['model.npz', 'report.json', *pictures])} in {out}")
+    print(f"Saved {', '.join([name, 'report.json', *pictures])} in {out}")
 
 
 def _about(task: Task, report: dict) -> dict:
