@@ -159,6 +159,7 @@ def _add_sgd(group) -> None:
     option(
         "patience", int, "stop after so many epochs without a better loss of a fifth of the rows"
     )
+    option("checkpoint", str, "file that keeps the run; the same command goes on with it", "none")
 
 
 def _add_predict(sub: argparse.ArgumentParser) -> None:
@@ -198,7 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxlinear: error: {told}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\njaxlinear: interrupted; nothing was saved", file=sys.stderr, flush=True)
+        kept = getattr(options, "checkpoint", None)
+        saved = f"the same command goes on with {kept}" if kept else "nothing was saved"
+        print(f"\njaxlinear: interrupted; {saved}", file=sys.stderr, flush=True)
         os._exit(130)  # a compiled run in the background does not hear of Ctrl-C
     return 0
 

@@ -23,7 +23,15 @@ from jaxlinear.cli.scores import watched
 from jaxlinear.cli.task import Task
 from jaxlinear.model.declaration import is_kinked
 
-SGD_DEFAULTS = {"epochs": None, "lr": 0.1, "batch_size": 256, "momentum": 0.0, "patience": None}
+SGD_DEFAULTS = {
+    "epochs": None,
+    "lr": 0.1,
+    "batch_size": 256,
+    "momentum": 0.0,
+    "patience": None,
+    "checkpoint": None,
+}
+_CHECKPOINTS = 100  # of a run at most: what is lost is a hundredth of it
 _EPOCHS, _STEPS = 10, 1000  # by default at least: small files need many epochs to get anywhere
 
 
@@ -164,7 +172,7 @@ def _sgd(task: Task, options):
             numbers = {"objective": objective}
             numbers |= {f"{name} {key}": value for key, value in validation.items()}
             bar.set_postfix({key: f"{value:.4g}" for key, value in numbers.items()})
-            bar.update()
+            bar.update(epoch + 1 - bar.n)  # those of a run before are done
 
         def fit():
             return jl.sgd_fit(
@@ -183,11 +191,14 @@ def _sgd(task: Task, options):
                 metrics=None if watch is None else watched(task.loss),
                 patience=options.patience,
                 callback=show,
+                checkpoint=options.checkpoint,
+                every=options.checkpoint and max(1, options.epochs // _CHECKPOINTS),
             )
 
         result = interruptible(fit)
     per_epoch = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
-    return result, {"compile": ends[0] - (per_epoch or 0.0), "per_epoch": per_epoch}, None
+    compiling = ends[0] - (per_epoch or 0.0) if ends else time.perf_counter() - start
+    return result, {"compile": compiling, "per_epoch": per_epoch}, None
 
 
 def _require_finite(fit: jl.Fit, options) -> None:

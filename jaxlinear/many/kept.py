@@ -36,7 +36,9 @@ def opened(path: str | os.PathLike, run: Callable, hypers: PyTree, models: int, 
     """
     directory = Path(path)
     if directory.exists() and not directory.is_dir():
-        raise ValueError(f"resume is {directory}, a file; expected a directory, new or of a sweep.")
+        raise ValueError(
+            f"checkpoint is {directory}, a file; expected a directory, new or of a sweep."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     chunk = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[:size], tree), hypers)
     program = programs.of(run, chunk)

@@ -49,6 +49,7 @@ def sweep(
     *,
     chunk: int | str | None = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike | None = None,
     resume: str | os.PathLike | None = None,
 ) -> PyTree:
     """``run(hyper)`` for every hyper of ``hypers``, whose leaves have a leading axis of models.
@@ -66,12 +67,14 @@ def sweep(
       chunk: how many models at once: None for all, a number, or "auto" for as many as fit into
         the memory that is free, by the memory analysis of the compiled program.
       progress: show a progress bar, which advances by chunks.
-      resume: a directory, which is made where it is not there. Every chunk that is done is
+      checkpoint: a directory, which is made where it is not there. Every chunk that is done is
         written there, whole or not at all, and the same call after an interruption of any kind
         computes only the others: the results are, to the last bit, those of a sweep that was
         never stopped. "auto" takes the size of the chunks that are there. What ``run`` does is
         known by what JAX has traced: its operations, and the data that it closes over. What it
         asks of the host while it runs, by a callback, is not, nor the settings of the compiler.
+        (``checkpoint`` of ``sgd_fit`` is for one model, and writes within its run.)
+      resume: the former name of ``checkpoint``.
 
     Returns:
       The stacked results. Ctrl-C during a sweep in chunks warns, and returns the results of the
@@ -79,7 +82,7 @@ def sweep(
 
     Raises:
       ValueError or TypeError where leaves differ in length, or chunk is not a valid number; where
-      the files of ``resume`` are of other hypers, another chunk, run or version of JAX, or are
+      the files of ``checkpoint`` are of other hypers, another chunk, run or version of JAX, or are
       damaged. OSError where they cannot be written.
 
     Takes the place of scikit-learn's ``GridSearchCV`` with joblib, without processes.
@@ -88,19 +91,22 @@ def sweep(
     >>> print(doubled)
     [2. 4. 6.]
     """
+    if resume is not None and checkpoint is not None:
+        raise ValueError("got checkpoint and resume, its former name; expected one of them.")
+    checkpoint = resume if checkpoint is None else checkpoint
     hypers = _read(hypers, "hypers")
     models = _models(hypers, "hypers")
     size = models if chunk in (None, "auto") else min(models, checks.count(chunk, "chunk"))
     if not checks.is_known(hypers):
-        if resume is not None:
-            raise ValueError("resume is given under jit or vmap; expected None. Sweep outside.")
+        if checkpoint is not None:
+            raise ValueError("checkpoint is given under jit or vmap; expected None. Sweep outside.")
         return jax.lax.map(run, hypers, batch_size=size)
     hypers = jax.tree.map(jnp.asarray, hypers)
     if chunk == "auto":
-        there = None if resume is None else kept.chunk_size(Path(resume))
+        there = None if checkpoint is None else kept.chunk_size(Path(checkpoint))
         size = there or programs.models_that_fit(run, hypers, models)
-    if resume is not None:
-        directory = kept.opened(resume, run, hypers, models, size)
+    if checkpoint is not None:
+        directory = kept.opened(checkpoint, run, hypers, models, size)
         return _in_chunks(run, hypers, models, size, progress, directory)
     if size == models:
         with _bar(progress, models) as bar:

@@ -571,3 +571,36 @@ def test_ctrl_c_in_the_middle_ends_at_once_and_saves_nothing(tmp_path):
     assert time.monotonic() - sent < 5
     assert process.returncode == 130 and b"interrupted; nothing was saved" in err
     assert b"Traceback" not in err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.full
+def test_a_checkpoint_is_gone_on_with(tmp_path, capsys):
+    """Three epochs and three more are six: the model is the same to the last bit."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(60, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=x @ [1, 2, 3] + 4)
+
+    def trained(out, epochs, *arguments):
+        code, printed, err = run(
+            capsys, "train", "--dataset", tmp_path / "data.npz", "--epochs", epochs,
+            "--batch-size", 16, "--no-plots", "--out", tmp_path / out, *arguments,
+        )  # fmt: skip
+        assert code == 0 and "compile time" in printed, err
+        report = json.loads((tmp_path / out / "report.json").read_text())
+        return model_file.load(tmp_path / out / "model.npz").params, report["history"], err
+
+    checkpoint = ["--checkpoint", tmp_path / "run"]
+    trained("first", 3, *checkpoint)
+    *ended, err = trained("second", 6, *checkpoint)
+    assert "6/6" in err
+    *again, _ = trained("third", 6, *checkpoint)  # nothing is left to do
+    *whole, _ = trained("whole", 6)
+    assert len(whole[1]) == 6 and whole[1] == ended[1] == again[1]
+    for params, _ in (ended, again):
+        for got, expected in zip(params, whole[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+    code, _, err = run(
+        capsys, "train", "--dataset", tmp_path / "data.npz", "--epochs", 6, "--batch-size", 15,
+        "--no-plots", "--out", tmp_path / "other", *checkpoint,
+    )  # fmt: skip
+    assert code == 1 and "was written for batch_size = 16; expected 15" in err

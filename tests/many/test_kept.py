@@ -58,7 +58,7 @@ def never_stopped():
 
 @pytest.fixture
 def done(tmp_path):
-    jl.sweep(Host(), HYPERS, chunk=CHUNK, resume=tmp_path / "sweep")
+    jl.sweep(Host(), HYPERS, chunk=CHUNK, checkpoint=tmp_path / "sweep")
     return tmp_path / "sweep"
 
 
@@ -71,10 +71,10 @@ def test_what_failed_goes_on(tmp_path, never_stopped, chunks):
     """An exception within the run, in every chunk: only the others are computed again."""
     host, directory = Host(fails_at=HYPERS["lr"][4 * chunks + 1]), tmp_path / "a" / "new"
     with pytest.raises((ValueError, RuntimeError), match="the host has failed"):
-        jl.sweep(host, HYPERS, chunk=CHUNK, resume=directory)
+        jl.sweep(host, HYPERS, chunk=CHUNK, checkpoint=directory)
     assert len(files(directory)) == chunks
     host.calls, host.fails_at = 0, None
-    assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, resume=str(directory))) == never_stopped
+    assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, checkpoint=str(directory))) == never_stopped
     assert host.calls == 4 * (3 - chunks) and host.traces == 1
     assert len(files(directory)) == 3
 
@@ -82,21 +82,42 @@ def test_what_failed_goes_on(tmp_path, never_stopped, chunks):
 def test_nothing_is_left_to_do(done, never_stopped):
     host = Host()
     for _ in range(2):
-        assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, resume=done)) == never_stopped
+        assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, checkpoint=done)) == never_stopped
     assert host.calls == 0 and host.traces == 1
-    assert bits(jl.sweep(Host(), HYPERS, chunk="auto", resume=done)) == never_stopped
+    assert bits(jl.sweep(Host(), HYPERS, chunk="auto", checkpoint=done)) == never_stopped
+
+
+def test_the_former_name_is_the_same(done, never_stopped):
+    host = Host()
+    assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, resume=done)) == never_stopped
+    assert host.calls == 0
+    with pytest.raises(ValueError, match="got checkpoint and resume, its former name"):
+        jl.sweep(host, HYPERS, chunk=CHUNK, resume=done, checkpoint=done)
+
+
+def of_loss(table):
+    """A run that is compiled within, as fits are, and closes over an array there."""
+    inner = jax.jit(lambda lr: lr * jnp.asarray(table))
+    return lambda hyper: inner(hyper["lr"])
+
+
+def test_arrays_within_inner_functions_are_known(tmp_path):
+    table = np.float32([1, 2, 3])
+    jl.sweep(of_loss(table), HYPERS, chunk=CHUNK, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="run = a program of SHA-256"):
+        jl.sweep(of_loss(table + 1), HYPERS, chunk=CHUNK, checkpoint=tmp_path)
 
 
 def test_a_chunk_that_was_removed_is_made_again(done, never_stopped):
     (done / "models-000000004.npz").unlink()
     host = Host()
-    assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, resume=done)) == never_stopped
+    assert bits(jl.sweep(host, HYPERS, chunk=CHUNK, checkpoint=done)) == never_stopped
     assert host.calls == CHUNK
 
 
 def test_all_models_are_one_file_without_a_chunk(tmp_path):
     host, directory = Host(), tmp_path / "sweep"
-    first, second = (bits(jl.sweep(host, HYPERS, resume=directory)) for _ in range(2))
+    first, second = (bits(jl.sweep(host, HYPERS, checkpoint=directory)) for _ in range(2))
     assert first == second and host.calls == MODELS and len(files(directory)) == 1
 
 
@@ -112,9 +133,9 @@ def test_ctrl_c_returns_what_is_done_and_says_how_to_go_on(tmp_path, never_stopp
 
     monkeypatch.setattr(module, "_run", stop)
     with pytest.warns(UserWarning, match=r"first 8 of 10 models\. The same call goes on"):
-        params, _ = jl.sweep(Host(), HYPERS, chunk=CHUNK, resume=tmp_path)
+        params, _ = jl.sweep(Host(), HYPERS, chunk=CHUNK, checkpoint=tmp_path)
     assert params.w.shape == (8, 3)
-    assert bits(jl.sweep(Host(), HYPERS, chunk=CHUNK, resume=tmp_path)) == never_stopped
+    assert bits(jl.sweep(Host(), HYPERS, chunk=CHUNK, checkpoint=tmp_path)) == never_stopped
     assert len(calls) == 4
 
 
@@ -174,7 +195,7 @@ def test_another_sweep_is_refused_by_name(done, call, options, message):
 def test_another_release_of_jax_is_refused(done, monkeypatch):
     monkeypatch.setattr(jax, "__version__", "9.9")
     with pytest.raises(ValueError, match=r"jax = .* on \w+; expected 9\.9 on"):
-        jl.sweep(Host(), HYPERS, chunk=CHUNK, resume=done)
+        jl.sweep(Host(), HYPERS, chunk=CHUNK, checkpoint=done)
 
 
 def test_damage_is_refused(done):
@@ -184,22 +205,22 @@ def test_damage_is_refused(done):
     path.write_bytes(content)
     host = Host()
     with pytest.raises(ValueError, match=r"models-000000004.npz is damaged"):
-        jl.sweep(host, HYPERS, chunk=CHUNK, resume=done)
+        jl.sweep(host, HYPERS, chunk=CHUNK, checkpoint=done)
     assert host.calls == 0
 
 
 def test_a_file_of_another_name_is_refused(done):
     (done / "models-000000004.npz").rename(done / "models-000000008.npz")
     with pytest.raises(ValueError, match="first model = 4; expected 8"):
-        jl.sweep(Host(), HYPERS, chunk=CHUNK, resume=done)
+        jl.sweep(Host(), HYPERS, chunk=CHUNK, checkpoint=done)
 
 
 def test_where_nothing_can_be_kept(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file, a file; expected a directory"):
-        jl.sweep(Host(), HYPERS, resume=tmp_path / "file")
-    with pytest.raises(ValueError, match=r"resume is given under jit or vmap; expected None"):
-        jax.jit(lambda lr: jl.sweep(jnp.sin, lr, resume=tmp_path))(HYPERS["lr"])
+        jl.sweep(Host(), HYPERS, checkpoint=tmp_path / "file")
+    with pytest.raises(ValueError, match=r"checkpoint is given under jit or vmap; expected None"):
+        jax.jit(lambda lr: jl.sweep(jnp.sin, lr, checkpoint=tmp_path))(HYPERS["lr"])
 
 
 # ------------------------------------------------------------------ processes that are killed
@@ -239,7 +260,7 @@ def killed(directory):
             stop()
 
     os.replace = replace
-    jl.sweep(train, HYPERS, chunk=CHUNK, resume=directory)
+    jl.sweep(train, HYPERS, chunk=CHUNK, checkpoint=directory)
 
 
 def ended(directories):
@@ -247,7 +268,7 @@ def ended(directories):
     expected = bits(jl.sweep(train, HYPERS, chunk=CHUNK))
     for directory in directories:
         before = [name for name in files(pathlib.Path(directory)) if name.startswith("models")]
-        result = jl.sweep(train, HYPERS, chunk=CHUNK, resume=directory)
+        result = jl.sweep(train, HYPERS, chunk=CHUNK, checkpoint=directory)
         print(len(before), bits(result) == expected, float(result.report.objective.min()) > 0)
 
 
