@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+import jax
+
 import jaxlinear
 from jaxlinear import compiler
 from jaxlinear.cli import data, losses, predict, show, solvers, target, train
@@ -87,6 +89,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     )
     option("--no-standardize", action="store_true", help="train on the columns of a file as is")
     option("--no-plots", action="store_true", help="make no pictures")
+    _add_no_cache(sub)
     option("--out", default="jaxlinear-out", help="directory for model, report and pictures")
     option(
         "--model-format",
@@ -97,6 +100,14 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     _add_columns(sub.add_argument_group("what the columns of a table are for"))
     _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
     _add_sgd(sub.add_argument_group("options of --solver sgd, which they ask for"))
+
+
+def _add_no_cache(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="do not keep compiled programs in the cache directory of the user for the next time",
+    )
 
 
 def _add_columns(group) -> None:
@@ -168,6 +179,7 @@ def _add_predict(sub: argparse.ArgumentParser) -> None:
     option("data", help="sample, fashion_mnist, or a file, as in train")
     option("--directory", help="where Fashion-MNIST lies")
     option("--out", help="write the table to this file instead")
+    _add_no_cache(sub)
     _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
 
 
@@ -178,17 +190,16 @@ def _add_data(sub: argparse.ArgumentParser) -> None:
 
 
 def command_line() -> int:
-    """``main`` as a process of its own, whose programs run once."""
+    """``main`` as a process of its own, whose programs run once, and are kept for the next."""
     compiler.compile_sooner()
-    return main()
+    return main(keep=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, keep: bool = False) -> int:
     """Run one command; wrong input is one line on standard error and exit code 1."""
     options = parser().parse_args(arguments)
     try:
-        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-            compiler.cache()  # JAX keeps what took more than a second, this keeps all
+        _keep_programs(options, keep)
         options.command(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         message = getattr(error, "strerror", None) or str(error)
@@ -204,6 +215,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\njaxlinear: interrupted; {saved}", file=sys.stderr, flush=True)
         os._exit(130)  # a compiled run in the background does not hear of Ctrl-C
     return 0
+
+
+def _keep_programs(options: argparse.Namespace, keep: bool) -> None:
+    """As --no-cache, the environment and ``keep`` say; only what was asked for can be an error."""
+    if getattr(options, "no_cache", False):
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        compiler.cache()  # JAX keeps what took more than a second, this keeps all
+    elif keep and "no_cache" in options:
+        try:
+            compiler.keep_programs()
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+            print(f"jaxlinear: compiled programs are not kept: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

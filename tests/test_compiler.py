@@ -127,6 +127,76 @@ def start(code: str, *arguments: str, flags: str | None = "", **environment: str
     return done.stdout
 
 
+TRAINED = """
+import sys, jax, logging
+from jax import monitoring
+import jaxlinear.__main__ as program
+compiled = []
+monitoring.register_event_listener(lambda name, **_: compiled.append(name))
+code = program.command_line()
+print("misses", sum(name.endswith("/cache_misses") for name in compiled))
+print("hits", sum(name.endswith("/cache_hits") for name in compiled) > 5)
+print(logging.getLogger("jax").getEffectiveLevel() == logging.WARNING)
+sys.exit(code)
+"""
+
+
+def trained(tmp_path, *arguments, home=None):
+    """What a process prints that trains on a table, and what it says on standard error."""
+    path = tmp_path / "data.npz"
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    np.savez(path, x=x, y=x @ [1, 2] + 3)
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")
+    }
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", TRAINED, "train", "--dataset", str(path), "--l2", "0"),
+            *("--no-plots", "--out", str(tmp_path / "out"), *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        env={**inherited, "XDG_CACHE_HOME": str(home or tmp_path / "home")},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-3:], done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the folder of Linux")
+def test_the_second_train_compiles_nothing_and_says_nothing(tmp_path):
+    (misses, _, loggers), _ = trained(tmp_path)
+    assert int(misses.split()[1]) > 5 and loggers == "True"
+    (folder,) = (tmp_path / "home" / "jaxlinear").iterdir()
+    assert compiler._kind_of_cpu() == folder.name
+    kept = sorted(folder.iterdir())
+    again, err = trained(tmp_path)
+    assert again == ["misses 0", "hits True", "True"]
+    assert sorted(folder.iterdir()) == kept
+    assert "prefer-no" not in err and len(err) < 500
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the folder of Linux")
+def test_programs_are_not_kept_where_they_must_not_or_cannot_be(tmp_path):
+    trained(tmp_path, "--no-cache")
+    assert not (tmp_path / "home").exists()
+    (tmp_path / "file").touch()
+    _, err = trained(tmp_path, home=tmp_path / "file")
+    assert err.count("jaxlinear: compiled programs are not kept: ") == 1
+
+
+def test_the_oldest_programs_make_room(tmp_path):
+    for age, name in enumerate("abcd"):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "other").write_bytes(bytes(1000))
+    compiler.trim(tmp_path, 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cache", "b-cache", "other"]
+    compiler.trim(tmp_path / "absent", 0)
+
+
 def test_the_import_warns_once_and_touches_no_device():
     code = (
         "import jax, jaxlib; jaxlib.version.__version__ = '0.10.2'\n"

@@ -557,8 +557,9 @@ def test_every_option_has_help(capsys):
 
 
 def test_ctrl_c_in_the_middle_ends_at_once_and_saves_nothing(tmp_path):
+    command = [sys.executable, "-m", "jaxlinear", "train", "--no-cache", "--epochs", "1000000"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxlinear", "train", "--epochs", "1000000", "--out", tmp_path],
+        [*command, "--out", tmp_path],
         cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
     )
