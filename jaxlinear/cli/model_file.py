@@ -1,7 +1,9 @@
 """A model, or a stack of them, in one file: .npz or .safetensors, without pickle."""
 
+import base64
 import io
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -122,12 +124,11 @@ def _from_npz(content: bytes) -> Model:
 def _as_safetensors(model: Model) -> bytes:
     w, b = model.params
     arrays = {"weight": np.atleast_2d(w), "bias": np.atleast_1d(b)}
-    if model.covariance is not None:
-        arrays["covariance"] = np.asarray(model.covariance, np.float64)
     entries = {name: getattr(model, name) for name in ("names", "features", "loss", "about")}
     noise = None if model.noise is None else float(model.noise)
     one = {"noise": noise, "without an axis": w.ndim == 1, "jaxlinear": jaxlinear.__version__}
-    return safe_tensors.to_bytes(arrays, entries | one)
+    covariance = {"covariance": _as_text(model.covariance)}  # torch refuses a third tensor
+    return safe_tensors.to_bytes(arrays, entries | one | covariance)
 
 
 def _from_safetensors(content: bytes) -> Model:
@@ -135,8 +136,22 @@ def _from_safetensors(content: bytes) -> Model:
     w, b = arrays["weight"], arrays["bias"]
     params = Linear(w[0], b[0]) if entries["without an axis"] else Linear(w, b)
     names, features = (tuple(entries[name]) for name in ("names", "features"))
-    rest = entries["loss"], entries["about"], arrays.get("covariance"), entries["noise"]
-    return Model(params, names, features, *rest)
+    covariance = _from_text(entries["covariance"])
+    return Model(
+        params, names, features, entries["loss"], entries["about"], covariance, entries["noise"]
+    )
+
+
+def _as_text(square: np.ndarray | None) -> str | None:
+    """A square matrix in base64, of which JSON holds every bit."""
+    return square if square is None else base64.b64encode(np.asarray(square, "<f8")).decode()
+
+
+def _from_text(text: str | None) -> np.ndarray | None:
+    if text is None:
+        return None
+    flat = np.frombuffer(base64.b64decode(text), "<f8").astype(np.float64)
+    return flat.reshape(math.isqrt(flat.size), -1)
 
 
 def _in_numpy(leaf) -> np.ndarray:

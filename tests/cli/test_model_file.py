@@ -42,10 +42,11 @@ def test_round_trip(tmp_path, outputs, kind):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_errors_of_parameters_and_half_precision(tmp_path, kind):
-    model = made(())._replace(covariance=np.eye(5), noise=0.25)
+    covariance = np.random.default_rng(1).normal(size=(5, 5)) * 1e-9
+    model = made(())._replace(covariance=covariance, noise=0.25)
     model_file.save(tmp_path / f"model.{kind}", model)
     loaded = model_file.load(tmp_path / f"model.{kind}")
-    np.testing.assert_array_equal(loaded.covariance, np.eye(5))
+    np.testing.assert_array_equal(loaded.covariance, covariance)
     assert loaded.noise == 0.25
     half = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.bfloat16), model.params)
     model_file.save(tmp_path / f"model.{kind}", half)
@@ -86,11 +87,12 @@ def test_safetensors_alone_reads_what_torch_calls_weight_and_bias(tmp_path, outp
 
 
 @pytest.mark.parametrize("outputs", [(), (3,)])
-def test_torch_takes_the_file(tmp_path, outputs):
+def test_torch_takes_the_file_strictly(tmp_path, outputs):
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("safetensors.torch")
-    params = made(outputs, np.float32).params
-    model_file.save(tmp_path / "model.safetensors", params)
+    model = made(outputs, np.float32)._replace(covariance=np.eye(5), noise=1.0)
+    params = model.params
+    model_file.save(tmp_path / "model.safetensors", model)
     layer = torch.nn.Linear(4, max(outputs, default=1))
     layer.load_state_dict(library.load_file(tmp_path / "model.safetensors"))
     x = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
