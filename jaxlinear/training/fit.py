@@ -145,7 +145,7 @@ def sgd_fit(
     epochs, metrics = checks.count(epochs, "epochs"), tuple((metrics or {}).items())
     setting = Setting(loss, optimizer, size, epochs, bool(drop_last), shards, metrics)
     traced = checks.is_traced(data)
-    path, every = _checkpoint(checkpoint, every, traced)
+    path, every = _checkpoint(checkpoint, every, checks.is_known(data))
     with progress.listening(callback, traced=traced) as listener:
         if path is None:
             fit = program.whole(setting, data, listener)
@@ -191,15 +191,15 @@ def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]) -> train.Model:
     return train.Model(params, *((fit.state, fit.report.steps) if fit else (None, np.int32(0))))
 
 
-def _checkpoint(path: str | os.PathLike | None, every: int | None, traced: bool):
+def _checkpoint(path: str | os.PathLike | None, every: int | None, known: bool):
     """The path of the checkpoint, or None, and the epochs from one to the next."""
     if path is None:
         if every is not None:
             raise ValueError(f"every is {every} without a checkpoint; expected checkpoint=path.")
         return None, 1
-    if traced:
+    if not known:
         raise ValueError(
-            "checkpoint is given under jit or vmap; expected None. Many models at once are kept by "
-            "jl.sweep(…, checkpoint=directory)."
+            "checkpoint is given under jit or vmap, or with data in several processes; expected "
+            "None. Many models at once are kept by jl.sweep(…, checkpoint=directory)."
         )
     return checkpoints.opened(path), checks.count(1 if every is None else every, "every")
