@@ -1,4 +1,4 @@
-"""The command line: ``jaxlinear train``, ``predict``, ``show`` and ``data``."""
+"""The command line: ``jaxlinear train``, ``predict``, ``show``, ``audit`` and ``data``."""
 
 import argparse
 import os
@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     _add_train(command("train", train.run, "Train a model, and save it with a report."))
     _add_predict(command("predict", predict.run, "Predict with a model, and print a .csv table."))
     _add_show(command("show", show.run, "Print what a model file holds."))
+    text = "Tell whether a model of scikit-learn is at its optimum, on the data of its fit."
+    _add_audit(command("audit", _audit, text))
     _add_data(command("data", data.run, "Prepare a data set, or verify the prepared one."))
     return top
 
@@ -181,6 +183,26 @@ def _add_predict(sub: argparse.ArgumentParser) -> None:
     option("--out", help="write the table to this file instead")
     _add_no_cache(sub)
     _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
+
+
+def _add_audit(sub: argparse.ArgumentParser) -> None:
+    option = sub.add_argument
+    option("model", help="a fitted estimator or pipeline in a file of joblib, or a pickle")
+    option("data", help="the table that it was fitted to: .csv, .tsv, .csv.gz, .parquet, .arrow")
+    option("--target", required=True, metavar="COLUMN", help="the column that it predicts")
+    option("--weight", metavar="COLUMN", help="how much every row counted")
+    option(
+        "--trust",
+        action="store_true",
+        help="open the pickle, which runs whatever code it holds: only if you know who wrote it",
+    )
+    _add_text(sub.add_argument_group("how a text file is written, where looking does not tell"))
+
+
+def _audit(options) -> None:
+    from jaxlinear.cli import audit  # loads pyarrow, scikit-learn and pandas
+
+    audit.run(options)
 
 
 def _add_data(sub: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ LAYERS = [
     ["exact", "convex", "training", "many", "data"],
     ["inference", "probes"],
     ["__init__"],
+    ["sklearn", "torch"],
     ["cli"],
     ["examples", "__main__"],
 ]
