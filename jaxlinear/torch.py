@@ -39,8 +39,8 @@ def to_torch(params: Linear | Fit) -> torch.nn.Linear:
     return layer
 
 
-def from_torch(layer: torch.nn.Linear) -> Linear:
-    """The parameters of a layer: w (k, d) and b (k,), which is 0 where the layer has no bias.
+def from_torch(layer) -> Linear:
+    """The parameters of a ``torch.nn.Linear``: w (k, d) and b (k,), 0 where it has no bias.
 
     w lies where ``layer.weight`` does, unless its dtype is one that JAX has not here: float64
     outside of ``jax.enable_x64(True)`` becomes float32, a copy. Raises TypeError for other layers.

@@ -28,7 +28,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 # Of which compiling as users do is the point, and which take long: with --as-users alone.
-OF_COMPILERS = ("test_compiler", "test_guard", "test_chapter", "test_reference")
+OF_COMPILERS = ("test_compiler", "test_guard", "test_chapter", "test_reference", "test_every_check")
 
 # Where rounding is the subject too, all optimisations stay.
 COMPILED_AS_EVER = {*OF_COMPILERS, "test_gram", "test_losses"}

@@ -5,6 +5,7 @@ same objective is minimised here, in float64, from where the estimator stands, s
 difference of objectives and no bound.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -109,12 +110,9 @@ def _optimum(objective: Objective, batch: Batch, start: Linear) -> Fit:
 def _report(objective: Objective, batch: Batch, params: Linear, optimum: Fit, tol) -> Report:
     """The report of parameters, beside the optimum: its gap is that of the optimum and the rest."""
     loss, l2, intercept = objective
-    batch = jax.tree.map(jnp.asarray, batch)
-    value = jax.jit(mean_loss(loss))
-    here, there = value(params, batch, l2), value(optimum.params, batch, l2)
-    nothing = value(jax.tree.map(jnp.zeros_like, params), batch, l2)
-    gradient = stationarity(loss, intercept, params, (batch, l2))
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in gradient))
+    told = functools.partial(_value_and_norm, loss, intercept)
+    (here, norm), (there, _) = told(params, batch, l2), told(optimum.params, batch, l2)
+    nothing, _ = told(jax.tree.map(jnp.zeros_like, params), batch, l2)
     found, ended = optimum.report.gap, optimum.report.status
     gap = jnp.maximum(here - there, 0) + (0 if found is None else found)
     # Less what no model changes; and it may go to 0: then rounding is that of what it was at 0.
@@ -128,6 +126,14 @@ def _report(objective: Objective, batch: Batch, params: Linear, optimum: Fit, to
     )
     rank = optimum.report.rank
     return Report(status, jnp.int32(0), here, norm, rank, jnp.where(endless, jnp.inf, gap))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _value_and_norm(loss: Callable, intercept: bool, params: Linear, batch: Batch, l2):
+    """The objective and the 2-norm of its gradient."""
+    gradient = stationarity(loss, intercept, params, (batch, l2))
+    norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in gradient))
+    return mean_loss(loss)(params, batch, l2), norm
 
 
 def _examples(estimator, X, y, sample_weight) -> Batch:

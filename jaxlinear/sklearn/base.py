@@ -72,7 +72,7 @@ class LinearModel(BaseEstimator):
         x = door.features(self, X)
         params = params_of(self)
         with door.precision(x, params.w):
-            return door.like(X, function(params, x))
+            return door.like(X, function(params, door.rows_of_few_sizes(x)))[: len(x)]
 
 
 class Regressor(RegressorMixin, LinearModel):

@@ -10,7 +10,7 @@ import jaxlinear as jl
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.sklearn import door
 from jaxlinear.sklearn.base import Classifier
-from jaxlinear.sklearn.splits import folds_of
+from jaxlinear.sklearn.splits import folds_of, of_few_sizes
 from jaxlinear.types import Batch, Fit
 
 
@@ -104,9 +104,10 @@ class LogisticRegressionCV(_Probabilistic):
         self.Cs_ = np.asarray(Cs, np.float64)
         for C in self.Cs_:
             check_scalar(C, "Cs", numbers.Real, min_val=0, include_boundaries="neither")
-        loss, y, options = self._loss_of(batch)
         folds, fitted = folds_of(self.cv, batch, classes=True)
-        found = jl.glm_cv(loss, batch.x, y, 1 / (self.Cs_ * fitted), folds, **options)
+        padded, folds = of_few_sizes(batch, folds)
+        loss, y, options = self._loss_of(padded)
+        found = jl.glm_cv(loss, padded.x, y, 1 / (self.Cs_ * fitted), folds, **options)
         self.errors_ = np.asarray(found.scores)
         chosen = np.argmin(np.abs(1 / (self.Cs_ * fitted) - float(found.l2)))
         self.C_, self.best_score_ = float(self.Cs_[chosen]), float(1 - np.nanmin(self.errors_))

@@ -24,6 +24,7 @@ from jaxlinear.types import Batch
 
 _FLOATING = (np.float64, np.float32)  # what is of neither becomes the first
 _SMALL = 2**22  # numbers in x, whose fit may take less time than compiling
+_LEAST = 16  # rows to predict
 
 
 def features(estimator, X, *, reset: bool = False):
@@ -96,6 +97,14 @@ def of_few_sizes(batch: Batch) -> Batch:
     if isinstance(batch.x, jax.Array) or batch.x.size > _SMALL:
         return batch
     return resample.pad(batch)
+
+
+def rows_of_few_sizes(x):
+    """x with rows of zeros added, as in ``of_few_sizes``: also one row alone is no new program."""
+    if isinstance(x, jax.Array) or x.size > _SMALL:
+        return x
+    size = _LEAST if len(x) < _LEAST else None
+    return resample.pad(Batch(x, x[:, 0]), size).x
 
 
 def total_weight(batch: Batch) -> float:

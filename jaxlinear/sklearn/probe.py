@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import jaxlinear as jl
+from jaxlinear.convex.probe import INVERSE_PENALTIES
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.sklearn import door
 from jaxlinear.sklearn.base import Classifier
-from jaxlinear.sklearn.splits import folds_of
+from jaxlinear.sklearn.splits import folds_of, of_few_sizes
 from jaxlinear.types import Batch, Fit
 
 
@@ -50,27 +51,29 @@ class LinearProbe(Classifier):
         if len(shape) != 2 or shape[1] == 1:
             return super().fit(X, y, sample_weight)
         batch = door.concepts(self, X, y, sample_weight)
-        self.classes_ = np.array([0, 1])
+        self.classes_ = np.array([0, 1], np.asarray(y).dtype)
         with door.precision(batch.x):
             self._keep(self._solve(batch), X)
         return self
 
     def _solve(self, batch: Batch) -> Fit:
-        x, y, weight = batch
-        one, k = y.ndim == 1, len(self.classes_)
+        one, k = batch.y.ndim == 1, len(self.classes_)
+        folds, fitted = folds_of(self.cv, batch, classes=one)
+        l2s = 1 / (INVERSE_PENALTIES * fitted) if self.l2s is None else self.l2s
+        (x, y, weight), folds = of_few_sizes(batch, folds)
         loss, options = jl.losses.logistic, {}
         if k > 2:
             loss, options = jl.losses.softmax_cross_entropy, {"classes": k}
         elif one:
             y = y.astype(x.dtype)
-        folds, _ = folds_of(self.cv, batch, classes=one)
         found = jl.probes.of_layers(
-            x, y, None, self.l2s, folds=folds, loss=loss, weight=weight,
+            x, y, None, l2s, folds=folds, loss=loss, weight=weight,
             class_weight=None if one else self.class_weight, standardise=self.standardise,
             intercept=self.fit_intercept, tol=self.tol, max_steps=self.max_iter, **options,
         )  # fmt: skip
         told = (np.asarray(each) for each in (found.l2, found.scores, found.outputs))
-        self.l2_, self.errors_, self.held_out_ = told
+        self.l2_, self.errors_, held_out = told
+        self.held_out_ = held_out[: len(batch.x)]
         self.n_iter_ = np.atleast_1d(np.asarray(found.fit.report.steps))
         return found.fit
 
@@ -82,7 +85,7 @@ class LinearProbe(Classifier):
         check_is_fitted(self)
         if not self._is_of_many():
             return super().predict(X)
-        return self._outputs(X, functools.partial(jl.labels, independent=True))
+        return self._named(X, self._outputs(X, functools.partial(jl.labels, independent=True)))
 
     def predict_proba(self, X):
         """The probabilities of the classes; or, of k concepts, that of each, (n, k)."""

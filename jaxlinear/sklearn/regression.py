@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_scalar
 import jaxlinear as jl
 from jaxlinear.sklearn import door
 from jaxlinear.sklearn.base import Regressor
-from jaxlinear.sklearn.splits import folds_of
+from jaxlinear.sklearn.splits import folds_of, of_few_sizes
 from jaxlinear.types import Batch, Fit
 
 
@@ -75,11 +75,11 @@ class RidgeCV(MultiOutputMixin, Regressor):
         self.alpha_per_target = alpha_per_target
 
     def _solve(self, batch: Batch) -> Fit:
-        x, y, weight = batch
-        options = {"weight": weight, "intercept": self.fit_intercept}
         alphas, total = np.ravel(_strengths(self.alphas, "alphas")), door.total_weight(batch)
-        per_target = self.alpha_per_target and y.ndim == 2
+        per_target = self.alpha_per_target and batch.y.ndim == 2
         folds, fitted = folds_of(self.cv, batch)
+        (x, y, weight), folds = of_few_sizes(batch, folds)
+        options = {"weight": weight, "intercept": self.fit_intercept}
         found = jl.ridge_cv(x, y, alphas / fitted, folds=folds, per_target=per_target, **options)
         chosen = np.argmin(np.abs(alphas[:, None] / fitted - np.ravel(found.l2)), axis=0)
         self.alpha_ = alphas[chosen] if per_target else alphas[chosen[0]]

@@ -29,3 +29,12 @@ def folds_of(cv, batch: Batch, classes: bool = False) -> tuple[np.ndarray | None
     folds = np.stack(folds).astype(batch.x.dtype)
     weight = np.ones(n) if batch.weight is None else np.asarray(batch.weight)
     return folds, float((folds @ weight).mean())
+
+
+def of_few_sizes(batch: Batch, folds: np.ndarray | None) -> tuple[Batch, np.ndarray | None]:
+    """``door.of_few_sizes`` of examples and of folds, which hold none of the added rows out."""
+    padded = door.of_few_sizes(batch)
+    if folds is None:
+        return padded, None
+    more = len(padded.x) - len(batch.x)
+    return padded, np.pad(folds, [(0, 0), (0, more)], constant_values=1)
