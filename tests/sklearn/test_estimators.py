@@ -45,6 +45,9 @@ def standard(name):
 EXACT = {"tol": 1e-12, "solver": "newton-cholesky"}
 
 
+OF_CV = {"use_legacy_attributes": False, "l1_ratios": (0.0,), "scoring": "accuracy"}
+
+
 def two_targets(y):
     return np.stack([y, np.sqrt(y)], axis=1)
 
@@ -60,7 +63,7 @@ PAIRS = [
     ("LogisticRegression", {"C": 0.1}, EXACT, "iris", None),
     ("LogisticRegression", {"class_weight": "balanced"}, EXACT, "digits", lambda y: y.astype(str)),
     ("LogisticRegression", {"fit_intercept": False}, EXACT, "breast_cancer", None),
-    ("LogisticRegressionCV", {"Cs": 5}, EXACT | {"use_legacy_attributes": False}, "breast_cancer",
+    ("LogisticRegressionCV", {"Cs": 5}, EXACT | OF_CV, "breast_cancer",
      None),
     ("PoissonRegressor", {"alpha": 0.1}, EXACT, "diabetes", None),
     ("HuberRegressor", {"alpha": 0.01}, {"tol": 1e-9, "max_iter": 10_000}, "diabetes", None),
@@ -205,13 +208,13 @@ def test_a_linear_probe_of_many_concepts_is_one_of_each():
     X, label = standard("iris")
     y = (label[:, None] == np.arange(3)).astype(float)
     y[::7, 1] = np.nan
-    options = {"l2s": [1e-1, 1e-3], "cv": 3}
+    splits = list(model_selection.KFold(3, shuffle=True, random_state=0).split(X))
+    options = {"l2s": [1e-1, 1e-3], "cv": splits}
     probe = own.LinearProbe(**options).fit(X, y)
     assert probe.coef_.shape == (3, 4) and probe.held_out_.shape == y.shape
     assert probe.predict(X).shape == probe.predict_proba(X).shape == y.shape
     assert (probe.status_ == jl.Status.CONVERGED).all() and probe.l2_.shape == (3,)
-    splits = list(model_selection.KFold(3).split(X))
-    alone = own.LinearProbe(l2s=options["l2s"], cv=splits).fit(X, label == 2)
+    alone = own.LinearProbe(**options).fit(X, label == 2)
     np.testing.assert_allclose(alone.coef_[0], probe.coef_[2], rtol=1e-6)
     np.testing.assert_allclose(alone.held_out_, probe.held_out_[:, 2], rtol=1e-6)
 
