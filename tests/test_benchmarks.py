@@ -590,7 +590,7 @@ def poisson_by_scikit_learn(x, y, l2, tol=1e-7):
 
 
 @pytest.mark.skipif(
-    not importlib.util.find_spec("sklearn"),
+    not all(map(importlib.util.find_spec, ("sklearn", "himalaya"))),
     reason="the rivals are of scikit-learn: pip install jaxlinear[benchmarks]",
 )
 def test_smoke_of_the_convex_grid(monkeypatch, tmp_path, capsys):
@@ -908,7 +908,7 @@ def test_smoke_of_the_small_questions(question, monkeypatch, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.skipif(
-    not importlib.util.find_spec("sklearn"),
+    not all(map(importlib.util.find_spec, ("sklearn", "himalaya"))),
     reason="a rival is scikit-learn: pip install jaxlinear[benchmarks]",
 )
 def test_smoke_of_many_models(monkeypatch, tmp_path):

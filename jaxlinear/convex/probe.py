@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jaxlinear import checks
 from jaxlinear.choice import CrossValidation
@@ -23,7 +24,12 @@ from jaxlinear.model import losses
 from jaxlinear.model.declaration import is_separable, target_of
 from jaxlinear.rows.absent import ones_or
 
-INVERSE_PENALTIES = np.logspace(-6, 5, 45)
+_INVERSE_PENALTIES = np.logspace(-6, 5, 45)
+
+
+def usual_penalties(total) -> Float[Array, " 45"]:
+    """l2 = 1 / (C Σ w) for the usual 45 values of C, where Σ w is ``total``."""
+    return 1 / (jnp.asarray(_INVERSE_PENALTIES, jnp.result_type(total)) * total)
 
 
 def linear_probe(
@@ -129,7 +135,7 @@ def _choose(
     if checks.is_known(held) and not np.any(held):
         raise ValueError("weight is 0 in all held-out rows; expected one of weight > 0.")
     if l2s is None:
-        l2s = 1 / (INVERSE_PENALTIES * jnp.sum(fitted))
+        l2s = usual_penalties(jnp.sum(fitted))
     if even:
         weight, fitted = (balanced(loss, y, rows, shape) for rows in (total, fitted))
     path = glm_path(loss, x, y, l2s, weight=fitted, **options)

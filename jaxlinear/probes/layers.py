@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jaxlinear import checks
 from jaxlinear.convex.fits import glm, glm_path
 from jaxlinear.convex.held_out import chosen, scores_of
-from jaxlinear.convex.probe import INVERSE_PENALTIES
+from jaxlinear.convex.probe import usual_penalties
 from jaxlinear.convex.static import MOST_STEPS, with_room
 from jaxlinear.endings import unless_blind, usable
 from jaxlinear.model import losses
@@ -165,7 +165,7 @@ def _of_block(setting: Setting, x, task: Task, folds, l2s) -> Probes:
 def _candidates(l2s, task: Task, folds):
     if l2s is not None:
         return l2s
-    return 1 / (INVERSE_PENALTIES * jnp.sum(task.rows * jnp.mean(folds, axis=0)))
+    return usual_penalties(jnp.sum(task.rows * jnp.mean(folds, axis=0)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

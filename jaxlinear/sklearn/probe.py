@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import jaxlinear as jl
-from jaxlinear.convex.probe import INVERSE_PENALTIES
+from jaxlinear.convex.probe import usual_penalties
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.sklearn import door
 from jaxlinear.sklearn.base import Classifier
@@ -59,7 +59,7 @@ class LinearProbe(Classifier):
     def _solve(self, batch: Batch) -> Fit:
         one, k = batch.y.ndim == 1, len(self.classes_)
         folds, fitted = folds_of(self.cv, batch, classes=one)
-        l2s = 1 / (INVERSE_PENALTIES * fitted) if self.l2s is None else self.l2s
+        l2s = usual_penalties(fitted) if self.l2s is None else self.l2s
         (x, y, weight), folds = of_few_sizes(batch, folds)
         loss, options = jl.losses.logistic, {}
         if k > 2:

@@ -7,6 +7,7 @@ from oracles import logistic_fit, standardised
 
 import jaxlinear as jl
 from jaxlinear import losses, probes, resample
+from jaxlinear.convex.probe import usual_penalties
 from jaxlinear.probes import layers
 
 rng = np.random.default_rng(0)
@@ -152,3 +153,13 @@ def test_what_makes_no_probes_is_refused():
     with pytest.raises(ValueError, match=r"x\[3, 1\] is nan") as problem:
         probes.of_layers({"a": np.where(X[0] == X[0, 3, 1], np.nan, X[0])}, Y, held)
     assert "the layer 'a'" in problem.value.__notes__[0]
+
+
+def test_usual_penalties_are_of_the_dtype_of_the_call():
+    """In float32 after a call in float64, and the other way round."""
+    penalties = jax.jit(usual_penalties)
+    for wide in (True, False, True):
+        with jax.enable_x64(wide):
+            found = penalties(np.array(90.0, np.float64 if wide else np.float32))
+            assert found.dtype == (np.float64 if wide else np.float32)
+            np.testing.assert_allclose(found, 1 / (90 * np.logspace(-6, 5, 45)), rtol=1e-6)
