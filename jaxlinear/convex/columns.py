@@ -116,6 +116,17 @@ def _columns(intercept: bool) -> Callable:
 def _center_and_scale(batch: Batch, intercept: bool) -> Units:
     """The mean and the standard deviation of every column; 1 for one that does not vary.
 
+    Without intercept 0 and the root of the mean square.
+    """
+    center, spread = center_and_spread(batch, intercept)
+    return Units(center, nonzero(spread))
+
+
+def center_and_spread(
+    batch: Batch, intercept: bool
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """The mean and the standard deviation of every column, 0 for one that does not vary.
+
     Without intercept 0 and the root of the mean square. Nothing of the size of x is written.
     """
     x, _, weight = batch
@@ -137,7 +148,7 @@ def _center_and_scale(batch: Batch, intercept: bool) -> Units:
 
     def farthest(rows):
         ends = batch._replace(x=jnp.stack([jnp.max(rows, axis=0), jnp.min(rows, axis=0)]))
-        return _nonzero(jnp.max(jnp.abs(away_from(ends, "x", guess)), axis=0))
+        return nonzero(jnp.max(jnp.abs(away_from(ends, "x", guess)), axis=0))
 
     # In the unit of a column squares neither overflow nor vanish. Some rows tell it, mostly.
     large = x.size > _LARGE
@@ -150,10 +161,11 @@ def _center_and_scale(batch: Batch, intercept: bool) -> Units:
     shift = shift if intercept else jnp.zeros_like(shift)
     least = jnp.finfo(square.dtype).eps * square
     spread = jnp.maximum(square - jnp.square(shift), least)
-    return Units(guess + unit * shift, unit * jnp.sqrt(_nonzero(spread)))
+    return guess + unit * shift, unit * jnp.sqrt(spread)
 
 
-def _nonzero(sizes: Float[Array, " d"]) -> Float[Array, " d"]:
+def nonzero(sizes: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The sizes, with 1 in the place of 0."""
     return jnp.where(sizes == 0, 1, sizes)
 
 

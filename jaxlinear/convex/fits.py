@@ -51,8 +51,11 @@ def softmax_regression(
         losses.softmax_cross_entropy, x, y, l2, outputs=classes, weight=weight,
         intercept=intercept, tol=tol, max_steps=max_steps, init=init,
     )  # fmt: skip
-    if np.ndim(l2):
-        return fit
+    return fit if np.ndim(l2) else without_common(fit)
+
+
+def without_common(fit: Fit) -> Fit:
+    """The fit less what the parameters of all classes share, which changes no probability."""
     params = jax.tree.map(lambda leaf: leaf - jnp.mean(leaf, axis=0, keepdims=True), fit.params)
     return fit._replace(params=params)
 

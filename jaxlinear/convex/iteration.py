@@ -2,11 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from jaxlinear.convex import conjugate_gradients, lbfgs, line_search
-from jaxlinear.convex.line_search import Ray
+from jaxlinear.convex.line_search import Found, Ray
 from jaxlinear.convex.preconditioners.form import SMALL
 from jaxlinear.convex.problem import (
     Problem,
@@ -42,9 +44,9 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
         )
         step = functools.partial(_newton_step, method, problem, inverse_hessian)
         ahead = when(active & newton, step, (state, ahead), ahead)
-    direction, blind = _direction(method, problem, state.gradient, ahead)
+    direction, blind = direction_of(method, problem, state.gradient, ahead)
     change = outputs_of(problem, direction)
-    ray = _ray(problem, state, direction, change, blind)
+    ray = ray_of(problem, state, direction, change, blind)
     found = line_search.search(method.loss, problem, ray)
 
     better = active & found.good
@@ -56,9 +58,44 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
         precondition if form.rescaled else None,
     )  # fmt: skip
     following = _inverse_hessian(method, problem, steps, precondition, gradient)
+    largest = jnp.max(where_present(problem.present, jnp.abs(change)))
+    tried = Tried(step, found, ray.slope, blind, gradient, following, largest, newton)
+    is_rounding = functools.partial(_is_rounding, problem, state.outputs)
+    return concluded(method, problem, state, tried, active, is_rounding)._replace(
+        outputs=jnp.where(better, state.outputs + found.t * change, state.outputs),
+        steps=steps,
+        built=built,
+    )
 
-    eps = jnp.finfo(theta.dtype).eps
-    promise, ratio = jnp.where(blind, jnp.inf, -ray.slope / 2), found.slope / ray.slope
+
+class Tried(NamedTuple):
+    """A step, and what is known at its end.
+
+    ``slope`` is that along the direction at its start, ``following`` about H⁻¹ g at the end,
+    ``largest`` the largest change of an output along the whole direction.
+    """
+
+    step: Float[Array, "k p"]
+    found: Found
+    slope: Float[Array, ""]
+    blind: Bool[Array, ""]
+    gradient: Float[Array, "k p"]
+    following: Float[Array, "k p"]
+    largest: Float[Array, ""]
+    newton: Bool[Array, ""]
+
+
+def concluded(
+    method: Method, problem: Problem, state: State, tried: Tried, active, is_rounding: Callable
+) -> State:
+    """The state after a step, but for what holds a number for every example, and the curvature.
+
+    ``is_rounding(moved)`` is whether outputs that move by so much are all rounding.
+    """
+    step, found, slope, blind, gradient, following, largest, newton = tried
+    form, better = method.form, active & found.good
+    eps = jnp.finfo(step.dtype).eps
+    promise, ratio = jnp.where(blind, jnp.inf, -slope / 2), found.slope / slope
     # Near the end a change of the value is all rounding. Whether there is progress is seen by the
     # promises, unless a kink has cut the step short.
     no_gain = (found.rise >= 0) & (promise > state.gap / 4) & (found.t > 0.01)
@@ -68,8 +105,7 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
     failed = active & (~found.good | no_gain)
     weary = failed & ~newton  # L-BFGS has no more to offer: the next step is a Newton step
     # Also where no step was taken, because there was nothing to gain.
-    t = jnp.where(found.good, found.t, 1)
-    moved = t * jnp.max(where_present(problem.present, jnp.abs(change)))
+    moved = jnp.where(found.good, found.t, 1) * largest
     level = jnp.sqrt(eps) * state.size
     clear = better & (
         promise > jnp.stack([jnp.maximum(level, state.floor), jnp.sqrt(eps) * state.scale])
@@ -82,21 +118,15 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
     left = choose(jnp.sum(following * gradient) / 2, state.left)
     calm = newton & (jnp.maximum(promise, left / 10) <= method.tol * scale)
     short = moved <= 0.5
-    is_rounding = functools.partial(_is_rounding, problem)
-    short = when(calm & ~short, is_rounding, (state.outputs, moved), short)
+    short = when(calm & ~short, is_rounding, moved, short)
 
-    return State(
-        theta=choose(theta, state.theta),
-        outputs=choose(state.outputs + found.t * change, state.outputs),
+    return state._replace(
+        theta=choose(state.theta + step, state.theta),
         value=choose(found.values.value, state.value),
         gradient=choose(gradient, state.gradient),
         size=choose(found.values.size, state.size),
         scale=scale,
-        least=state.least,
-        floor=state.floor,
         ahead=choose(following, state.ahead),
-        steps=steps,
-        built=built,
         number=state.number + active,
         step=choose(step, state.step),
         clear=jnp.where(clear[:, None, None], step[None], state.clear),
@@ -104,7 +134,7 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
         gap=jnp.where(active, promise, state.gap),
         left=jnp.where(weary, 0, left),
         bound=choose(bound_of(problem, gradient, following), state.bound)
-        if form.memory and theta.size > SMALL
+        if form.memory and step.size > SMALL
         else state.bound,
         moved=jnp.where(active, moved, state.moved),
         short=jnp.where(active, short, state.short),
@@ -114,11 +144,13 @@ def advance(method: Method, prepared, problem: Problem, state: State, clock, end
     )
 
 
-def _is_rounding(problem: Problem, operand):
+def _is_rounding(problem: Problem, outputs, moved):
+    return is_small(moved, jnp.sum(matmul(problem.share, jnp.abs(outputs))))
+
+
+def is_small(moved, outputs):
     """Outputs in the thousands, as of prices, are not resolved to ½ of a unit."""
-    outputs, moved = operand
-    rounding = 4 * jnp.sqrt(jnp.finfo(outputs.dtype).eps)
-    return moved <= rounding * jnp.sum(matmul(problem.share, jnp.abs(outputs)))
+    return moved <= 4 * jnp.sqrt(jnp.finfo(outputs.dtype).eps) * outputs
 
 
 def _rebuilt(method: Method, prepared, problem: Problem, state: State, clock, last):
@@ -167,7 +199,7 @@ def grown(method: Method, prepared, problem: Problem, state: State):
     return when(is_unfinished(method, state), grow, (problem, state), (prepared, state))
 
 
-def _direction(method: Method, problem: Problem, gradient, ahead):
+def direction_of(method: Method, problem: Problem, gradient, ahead):
     """The direction of the step, with entries of at most 1e8, and whether it is ``blind``.
 
     It is −H⁻¹ g. Where there is no curvature at all, as of Huber's loss with large residuals alone,
@@ -182,7 +214,7 @@ def _direction(method: Method, problem: Problem, gradient, ahead):
     return direction, blind
 
 
-def _ray(problem: Problem, state: State, direction, change, blind) -> Ray:
+def ray_of(problem: Problem, state: State, direction, change, blind) -> Ray:
     """Where the search looks: inner products of the direction say what the penalty adds."""
     penalised = problem.penalty * direction
     along = jnp.stack([state.gradient, problem.penalty * state.theta, penalised / 2])
@@ -199,9 +231,12 @@ def _newton_step(method: Method, problem: Problem, inverse_hessian: Callable, op
     """
     state, ahead = operand
     hessian = hessian_product(method.loss, problem, state.outputs)
+    within, most = exactness(method, state, ahead), method.form.products
+    return conjugate_gradients.solve(hessian, inverse_hessian, state.gradient, ahead, within, most)
+
+
+def exactness(method: Method, state: State, ahead):
+    """How much of the residual may be left, where ``ahead`` is about H⁻¹ g."""
     part = jnp.sum(ahead * state.gradient) / state.scale
     within = jnp.minimum(jnp.maximum(jnp.sqrt(part), 0.01 * method.tol / part), 0.25)
-    if state.theta.size <= SMALL:
-        within = jnp.minimum(within, 1e-4)
-    most = method.form.products
-    return conjugate_gradients.solve(hessian, inverse_hessian, state.gradient, ahead, within, most)
+    return jnp.minimum(within, 1e-4) if state.theta.size <= SMALL else within

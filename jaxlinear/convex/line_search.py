@@ -47,7 +47,7 @@ class Found(NamedTuple):
     good: Bool[Array, ""]
 
 
-class _Trial(NamedTuple):
+class Trial(NamedTuple):
     """A length between ``low``, where the slope is ``slope``, and ``high``, too far."""
 
     t: Float[Array, ""]
@@ -55,6 +55,11 @@ class _Trial(NamedTuple):
     slope: Float[Array, ""]
     high: Float[Array, ""]
     number: Int[Array, ""]
+
+
+class _Seen(NamedTuple):
+    """What is known at the trial before, and whether that was good."""
+
     values: Values
     rise: Float[Array, ""]
     here: Float[Array, ""]
@@ -62,37 +67,59 @@ class _Trial(NamedTuple):
 
 
 def search(loss: Callable, problem: Problem, ray: Ray) -> Found:
-    """The first trial that is good, from t = 1 on, which is the length of Newton's step.
+    """The first trial that is good, from t = 1 on, which is the length of Newton's step."""
 
-    A trial is good where φ is lower, as far as rounding can tell, and the slope flatter.
+    def look(carry):
+        trial, _ = carry
+        values = values_at(loss, problem, ray.outputs + trial.t * ray.change)
+        rise, here = along(ray, trial.t, values.value - ray.value, values.slopes * ray.change)
+        trial, done = judged(ray, trial, rise, here)
+        return trial, _Seen(values, rise, here, done)
+
+    nothing = Values(ray.value, jnp.zeros_like(ray.outputs), ray.size)
+    start = _Seen(nothing, jnp.zeros_like(ray.slope), ray.slope, ~(ray.slope < 0))
+    trial, last = jax.lax.while_loop(
+        lambda carry: ~carry[1].done & has_trials(carry[0]), look, (first_trial(ray), start)
+    )
+    return Found(trial.t, last.values, last.rise, last.here, last.done & (ray.slope < 0))
+
+
+def first_trial(ray: Ray) -> Trial:
+    """The length of Newton's step."""
+    one = jnp.ones_like(ray.slope)
+    return Trial(one, 0 * one, ray.slope, jnp.inf * one, jnp.int32(0))
+
+
+def has_trials(trial: Trial) -> Bool[Array, ""]:
+    """Whether another trial is allowed."""
+    return trial.number < _TRIALS
+
+
+def along(ray: Ray, t, rise, slopes):
+    """φ(t) − φ(0) and φ'(t), from those of the mean loss: its slope is the sum of ``slopes``."""
+    return rise + t * (ray.first + t * ray.second), (
+        jnp.sum(slopes) + ray.first + 2 * t * ray.second
+    )
+
+
+def judged(ray: Ray, last: Trial, rise, here) -> tuple[Trial, Bool[Array, ""]]:
+    """Whether a trial is good, by the ``rise`` and the slope ``here``; and the next where not.
+
+    It is where φ is lower, as far as rounding can tell, and the slope flatter.
     """
     noise = 16 * jnp.finfo(ray.slope.dtype).eps * ray.size
-
-    def trial(last: _Trial) -> _Trial:
-        t, low, slope_low, high, number, *_ = last
-        values = values_at(loss, problem, ray.outputs + t * ray.change)
-        rise = values.value - ray.value + t * (ray.first + t * ray.second)
-        here = jnp.sum(values.slopes * ray.change) + ray.first + 2 * t * ray.second
-        down = jnp.isfinite(rise) & (rise <= 1e-4 * t * ray.slope + noise)
-        flat = jnp.abs(here) <= -ray.slope / 2
-        # Less than the noise is all the same, but a kink may lie on the way to what is more.
-        flat |= (-ray.slope <= noise) & ((here <= noise) | (number >= _FEW))
-        done = down & flat
-        root = low + (t - low) * slope_low / (slope_low - here)
-        short = down & (here < 0)
-        low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
-        high = jnp.where(short, high, t)
-        following = jnp.where(done, t, _between(low, high, root, number))
-        return _Trial(following, low, slope_low, high, number + 1, values, rise, here, done)
-
-    one = jnp.ones_like(ray.slope)
-    nothing = Values(ray.value, jnp.zeros_like(ray.outputs), ray.size)
-    start = _Trial(
-        one, 0 * one, ray.slope, jnp.inf * one, jnp.int32(0), nothing, 0 * one, ray.slope,
-        ~(ray.slope < 0),
-    )  # fmt: skip
-    last = jax.lax.while_loop(lambda s: ~s.done & (s.number < _TRIALS), trial, start)
-    return Found(last.t, last.values, last.rise, last.here, last.done & (ray.slope < 0))
+    t, low, slope_low, high, number = last
+    down = jnp.isfinite(rise) & (rise <= 1e-4 * t * ray.slope + noise)
+    flat = jnp.abs(here) <= -ray.slope / 2
+    # Less than the noise is all the same, but a kink may lie on the way to what is more.
+    flat |= (-ray.slope <= noise) & ((here <= noise) | (number >= _FEW))
+    done = down & flat
+    root = low + (t - low) * slope_low / (slope_low - here)
+    short = down & (here < 0)
+    low, slope_low = jnp.where(short, t, low), jnp.where(short, here, slope_low)
+    high = jnp.where(short, high, t)
+    following = jnp.where(done, t, _between(low, high, root, number))
+    return Trial(following, low, slope_low, high, number + 1), done
 
 
 def _between(low, high, root, number):

@@ -8,9 +8,10 @@ from jaxtyping import Array, Bool, Float
 
 from jaxlinear import checks
 from jaxlinear.convex import columns, row_space
-from jaxlinear.convex.certificate import Certificate, certificate, has_no_optimum
+from jaxlinear.convex.certificate import Certificate, certificate
 from jaxlinear.convex.columns import Units
 from jaxlinear.convex.problem import Problem
+from jaxlinear.convex.recession import Endless, has_no_optimum
 from jaxlinear.convex.row_space import RowSpace
 from jaxlinear.convex.state import State, has_arrived
 from jaxlinear.convex.static import Data, Setting
@@ -44,17 +45,38 @@ def report_of(
     told = certificate(loss, problem, units, theta, state, setting.intercept)
     if units.space:
         told = _with_left_out(told, data.batch, l2, units.space)
-    norm = two_norm(jnp.concatenate([told.gradient.w, told.gradient.b[:, None]], axis=1))
+    norm = norm_of(told.gradient)
     finite = jnp.isfinite(norm) & jnp.isfinite(told.value)
     bad_data = ~data.sound | ~when(~finite, _has_numbers, data.batch, jnp.array(True))
 
-    arrived = has_arrived(state, data.tol)
-    done = state.stuck | arrived
-    classes = mean > 0 if has_classes(setting.loss) else None
-    doubtful = done & finite & ~_has_optimum(setting, problem, units, mean)
+    classes = classes_of(setting, mean)
+    doubtful = is_doubtful(setting, problem, units, mean, state, data.tol) & finite
     endless = has_no_optimum(loss, problem, classes, state, told.there, doubtful)
+    return ending(state, data.tol, told, norm, bad_data, endless)
+
+
+def norm_of(gradient: Linear) -> Float[Array, ""]:
+    """The 2-norm of a gradient."""
+    return two_norm(jnp.concatenate([gradient.w, gradient.b[:, None]], axis=1))
+
+
+def classes_of(setting: Setting, mean) -> Bool[Array, " k"] | None:
+    """Which classes some example has; None where targets are no classes."""
+    return mean > 0 if has_classes(setting.loss) else None
+
+
+def is_doubtful(setting: Setting, problem: Problem, units: Units, mean, state: State, tol):
+    """Whether the iteration is done, and it is not certain that there is an optimum."""
+    done = state.stuck | has_arrived(state, tol)
+    return done & ~_has_optimum(setting, problem, units, mean)
+
+
+def ending(state: State, tol, told: Certificate, norm, bad_data, endless: Endless) -> Report:
+    """The status by the first true condition; ``norm`` is that of the gradient."""
+    finite = jnp.isfinite(norm) & jnp.isfinite(told.value)
+    arrived = has_arrived(state, tol)
     size = jnp.maximum(state.size, state.floor)
-    certain = told.gap <= jnp.maximum(_CERTAIN, 4 * data.tol) * size
+    certain = told.gap <= jnp.maximum(_CERTAIN, 4 * tol) * size
     eps = jnp.finfo(told.value.dtype).eps
     # Less than the rounding of the objective is all that can be asked for.
     resolved = state.stuck & (jnp.maximum(state.gap, state.left) <= 2 * eps * size)
@@ -64,7 +86,7 @@ def report_of(
             Status.DIVERGED: ~finite | endless.all,
             Status.CONVERGED: (arrived | resolved) & certain & ~endless.absent,
             Status.NO_DESCENT: state.stuck & (state.gap > jnp.sqrt(eps) * size) & ~certain,
-            Status.STALLED_AT_PRECISION: done,
+            Status.STALLED_AT_PRECISION: state.stuck | arrived,
         },
         Status.MAX_STEPS,
     )

@@ -70,7 +70,7 @@ def solve(setting: Setting, data: Data, l2, start: Linear, shared: Shared | None
     problems = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
     units, prepared = found.units, shared and shared.prepared
     mean = _mean_target(setting.loss, problems.own, shape)
-    theta = _intercepts_alone(setting, problems.own, mean)
+    theta = intercepts_alone(setting.loss, setting.intercept, problems.own, mean)
     given = columns.scaled(columns.rows(start), units, setting.intercept)
     if not setting.separate:
         ended = _one(setting, tol, problems, theta, given, prepared, mean, shape)
@@ -101,7 +101,7 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
     loss = of_vector(setting.loss, shape)
     form, most, warm = setting.form, setting.most, setting.warm
     classes = has_classes(setting.loss)
-    method = Method(loss, form, tol, most, _least(setting.loss), classes, warm)
+    method = Method(loss, form, tol, most, least_of(setting.loss), classes, warm)
     if setting.warm:
         theta = better_start(loss, problem, given, theta)
     if method.classes:
@@ -114,7 +114,7 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
     return Ended(problem, state, prepared, mean)
 
 
-def _least(loss: Callable) -> Callable | None:
+def least_of(loss: Callable) -> Callable | None:
     """The least that the loss of a target can be, where its family is known."""
     family = family_of(loss)
     return family and (lambda target: family.least(target.y))
@@ -128,14 +128,16 @@ def _mean_target(loss: Callable, problem: Problem, shape) -> Float[Array, "*k"]:
     return jnp.tensordot(problem.share, y.astype(problem.share.dtype), axes=1)
 
 
-def _intercepts_alone(setting: Setting, problem: Problem, mean) -> Float[Array, "k p"]:
+def intercepts_alone(
+    loss: Callable, intercept: bool, problem: Problem, mean
+) -> Float[Array, "k p"]:
     """θ with w = 0, and b where the family of the loss has its optimum by the mean of y alone.
 
     From 0 the way to the logarithm of a large mean is long, and the first step overflows.
     """
     theta = jnp.zeros_like(problem.penalty)
-    family = family_of(setting.loss)
-    if family is None or family.link is None or not setting.intercept:
+    family = family_of(loss)
+    if family is None or family.link is None or not intercept:
         return theta
     b = family.link(mean)
     if problem.target.offset is not None:

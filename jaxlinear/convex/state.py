@@ -50,7 +50,7 @@ class State(NamedTuple):
 
     ``calm`` counts the last Newton steps in a row that promised no more than ``tol`` and left
     little. ``clear`` are the last steps that promised more than two levels of rounding, and
-    ``reach`` the largest change of an output in them: ``certificate`` looks along them for an
+    ``reach`` the largest change of an output in them: ``recession`` looks along them for an
     optimum at infinity.
     """
 
@@ -85,11 +85,9 @@ def started(method: Method, prepared, problem: Problem, theta) -> State:
     outputs = outputs_of(problem, theta) if method.warm else _of_intercepts(problem, theta)
     total = values_at(method.loss, problem, outputs)
     gradient = gradient_at(problem, theta, total)
-    zero = jnp.zeros((), theta.dtype)
-    least = zero - jnp.inf
+    least = None
     if method.least is not None:
         least = jnp.sum(problem.share * jax.vmap(method.least)(problem.target)).astype(theta.dtype)
-    scale = scale_of(total, least, zero)
     if form.begin:
         built = form.begin(prepared, problem, method.loss, outputs)
         ahead = form.apply(problem, prepared, built, gradient)
@@ -98,9 +96,20 @@ def started(method: Method, prepared, problem: Problem, theta) -> State:
         shape = jax.eval_shape(build, outputs)
         built = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
         ahead = jnp.zeros_like(theta)
+    steps = lbfgs.none(form.memory, theta)
+    return at_start(theta, total, gradient, least, ahead)._replace(
+        outputs=outputs, steps=steps, built=built
+    )
+
+
+def at_start(theta, total: Values, gradient, least, ahead) -> State:
+    """The state before the first step, but for what holds a number for every example."""
+    zero = jnp.zeros((), theta.dtype)
+    least = zero - jnp.inf if least is None else least
+    scale = scale_of(total, least, zero)
     return State(
         theta=theta,
-        outputs=outputs,
+        outputs=None,
         value=total.value,
         gradient=gradient,
         size=total.size,
@@ -108,8 +117,8 @@ def started(method: Method, prepared, problem: Problem, theta) -> State:
         least=least,
         floor=jnp.sqrt(jnp.finfo(theta.dtype).eps) * scale,  # an objective may go to 0
         ahead=ahead,
-        steps=lbfgs.none(form.memory, theta),
-        built=built,
+        steps=None,
+        built=None,
         number=jnp.int32(0),
         step=jnp.zeros_like(theta),
         clear=jnp.stack([0 * theta, 0 * theta]),

@@ -50,9 +50,7 @@ def arranged(
     """What is known before tracing, the data, and where to start: all of it checked."""
     if near and init is None:
         raise ValueError("near needs init: the fit of all examples, for example; got None.")
-    if is_kinked(loss):
-        name = getattr(loss, "__name__", loss)
-        raise ValueError(f"{name} has kinks; expected a smooth loss. Use sgd_fit, or huber.")
+    require_smooth(loss)
     batch, shape, sound = checks.examples(
         x, y, weight, target_of(loss), outputs=outputs, look=False
     )
@@ -65,6 +63,13 @@ def arranged(
         loss, batch.x, shape, bool(intercept), most, warm=warm, near=near, fits=fits
     )
     return setting, data, start_from(init, batch.x, shape, dtype)
+
+
+def require_smooth(loss: Callable) -> None:
+    """Raise ValueError for a loss with kinks."""
+    if is_kinked(loss):
+        name = getattr(loss, "__name__", loss)
+        raise ValueError(f"{name} has kinks; expected a smooth loss. Use sgd_fit, or huber.")
 
 
 def setting_of(

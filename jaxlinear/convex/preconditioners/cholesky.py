@@ -12,8 +12,13 @@ from jaxlinear.linalg.damped import Root, damped, root_solve
 
 
 def _exactly(prepared, problem: Problem, loss: Callable, outputs, *, classes: bool = False) -> Root:
+    return damped(exact(problem, loss, outputs, classes))
+
+
+def exact(problem: Problem, loss: Callable, outputs, classes: bool) -> Float[Array, "kp kp"]:
+    """The Hessian; ``classes``: what is added to all outputs changes nothing."""
     h = hessians(loss, problem, outputs)
-    return damped(hessian(problem, _with_sums_of_zero(h) if classes else h))
+    return hessian(problem, _with_sums_of_zero(h) if classes else h)
 
 
 def _with_sums_of_zero(h: Float[Array, "n k k"]) -> Float[Array, "n k k"]:
