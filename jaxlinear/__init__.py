@@ -5,7 +5,7 @@ Data flow one way: arrays -> ``Batch`` -> objective -> solver -> ``Fit``.
 
 import importlib
 
-from jaxlinear import compiler, data, inference, probes
+from jaxlinear import compiler, data, inference, probes, streams
 from jaxlinear.choice import CrossValidation
 from jaxlinear.compiler import cache
 from jaxlinear.convex.cross_validation import glm_cv
@@ -77,6 +77,7 @@ __all__ = [
     "sharding",
     "softmax_regression",
     "standardise",
+    "streams",
     "sweep",
     "train",
     "unstandardise",

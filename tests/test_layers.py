@@ -19,7 +19,7 @@ LAYERS = [
     ["rows", "endings", "choice"],
     ["model", "linalg"],
     ["exact", "convex", "training", "many", "data"],
-    ["inference", "probes"],
+    ["inference", "probes", "streams"],
     ["__init__"],
     ["sklearn", "torch"],
     ["cli"],
@@ -86,7 +86,7 @@ def test_no_public_name_shadows_a_module():
 
     import jaxlinear as jl
 
-    for parent in (jl, jl.data, jl.inference, jl.probes):
+    for parent in (jl, jl.data, jl.inference, jl.probes, jl.streams):
         for name in parent.__all__:
             value = getattr(parent, name)
             if not isinstance(value, types.ModuleType):
@@ -95,7 +95,8 @@ def test_no_public_name_shadows_a_module():
 
 PUBLIC = [
     *("data", "gram", "inference", "information", "losses", "metrics", "model_file"),
-    *("penalties", "plots", "probes", "resample", "sharding", "sklearn", "torch", "train"),
+    *("penalties", "plots", "probes", "resample", "sharding", "sklearn", "streams", "torch"),
+    "train",
 ]
 
 

@@ -39,18 +39,19 @@ def examples(
     x = digits.kept(given.x, "x", dtype_of(given.x), counted)
     batch = Batch(x, targets(given.y, len(x), kind, wide, counted), weight)
     if not is_known(batch):
-        shape = _output_shape(batch, kind, outputs)
-        sound = _sound(batch, finite_rows(batch.x) if look else True, kind, shape, jnp)
+        shape = output_shape(batch, kind, outputs)
+        sound = soundness(batch, finite_rows(batch.x) if look else True, kind, shape, jnp)
         return batch, shape, jnp.stack(list(sound.values())).all()
     # On the host, where nothing is compiled; x stays where it is.
     host = Batch(batch.x, *jax.device_get((batch.y, batch.weight)))
-    shape = _output_shape(host, kind, outputs)
+    shape = output_shape(host, kind, outputs)
     finite = x.dtype == jnp.uint8 or not look or jax.device_get(finite_rows(batch.x))
-    _raise_first(host, given, _sound(host, finite, kind, shape, np), kind, shape)
+    raise_first(host, given, soundness(host, finite, kind, shape, np), kind, shape)
     return batch, shape, np.True_
 
 
-def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:
+def output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...]:
+    """The shape of the outputs of one example: of labels the number of classes."""
     y = batch.y
     if y.ndim == 2:
         if outputs not in (None, y.shape[1]):
@@ -80,7 +81,7 @@ def _output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ..
     return (largest + 1,)
 
 
-def _sound(batch: Batch, finite, kind: str, shape: tuple[int, ...], xp) -> dict:
+def soundness(batch: Batch, finite, kind: str, shape: tuple[int, ...], xp) -> dict:
     """Whether every argument is sound on the examples that have weight."""
     absent = False if batch.weight is None else batch.weight == 0
     sound = {
@@ -102,9 +103,7 @@ def _fine_targets(y, kind: str, shape: tuple[int, ...], xp) -> Bool[ArrayLike, "
     return is_distribution(y, xp)
 
 
-def _raise_first(
-    batch: Batch, given: Batch, sound: dict, kind: str, shape: tuple[int, ...]
-) -> None:
+def raise_first(batch: Batch, given: Batch, sound: dict, kind: str, shape: tuple[int, ...]) -> None:
     """Refuse the first argument that is not sound; ``given`` holds x and y before their cast."""
     x, y, weight = batch
     if not sound.get("weight", True):

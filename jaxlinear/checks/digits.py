@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from jaxlinear.checks.arrays import is_known
 
-_TOLERATED = 1e-3  # rounding of a column, relative to its standard deviation
+TOLERATED = 1e-3  # rounding of a column, relative to its standard deviation
 _SAMPLE, _BLOCK, _AT_ONCE = 1000, 4096, 2**24  # rows, rows, numbers
 _FEW = 2**16  # numbers, up to which reading all is faster than a sample
 _X64 = "jax.enable_x64(True)"
@@ -122,7 +122,7 @@ def require_columns(columns, there, dtype, where: Callable[[int], str]) -> None:
         if lost.any():
             column = int(some[np.argmax(lost)])
             entries = columns[np.broadcast_to(there, columns.shape)[:, column], column]
-            raise ValueError(_refusal(entries, where(column), dtype))
+            raise ValueError(refusal(entries, where(column), dtype))
 
 
 def _suspects(columns: np.ndarray, present: np.ndarray, dtype) -> np.ndarray:
@@ -137,7 +137,7 @@ def _suspects(columns: np.ndarray, present: np.ndarray, dtype) -> np.ndarray:
     sample = columns[rows[:: -(-len(rows) // _SAMPLE) or 1]].astype(np.float64)
     if not len(sample):
         return np.arange(0)
-    least = np.sqrt(2 * len(rows) / len(sample)) * jnp.finfo(dtype).eps / 2 / _TOLERATED
+    least = np.sqrt(2 * len(rows) / len(sample)) * jnp.finfo(dtype).eps / 2 / TOLERATED
     with np.errstate(all="ignore"):
         return np.flatnonzero(~(sample.std(axis=0) > least * np.abs(sample.mean(axis=0))))
 
@@ -161,17 +161,17 @@ def _blurred(columns, dtype, there, xp):
     """For every column, whether its rounding to ``dtype`` exceeds 1e-3 of its spread."""
     with np.errstate(all="ignore"):
         back = columns.astype(dtype).astype(columns.dtype)
-        error, away = (_difference(columns, other, xp) for other in (back, columns[:1]))
+        error, away = (difference(columns, other, xp) for other in (back, columns[:1]))
         there = there & xp.isfinite(error) & xp.isfinite(away)
         error, spread = _spread(error, there, xp), _spread(away, there, xp)
         largest = xp.max(xp.where(there, xp.abs(columns), 0), axis=0)
     # 0.1 repeated, with differences of 1e-17, is constant; integers that differ are not.
     floating = jnp.issubdtype(columns.dtype, jnp.floating)
     rounding = 64 * jnp.finfo(columns.dtype).eps * largest if floating else 0
-    return (spread > rounding) & (error > _TOLERATED * spread)
+    return (spread > rounding) & (error > TOLERATED * spread)
 
 
-def _difference(a, b, xp):
+def difference(a, b, xp):
     """a − b in floating point; integers are subtracted before, exactly modulo their range."""
     difference = a - b
     if jnp.issubdtype(difference.dtype, jnp.unsignedinteger):
@@ -186,7 +186,8 @@ def _spread(values, there, xp):
     return xp.sqrt(squares)
 
 
-def _refusal(entries, where: str, dtype) -> str:
+def refusal(entries, where: str, dtype) -> str:
+    """What to say of a column, of which these are entries, that ``dtype`` would blur."""
     with np.errstate(all="ignore"):
         finite = entries[np.isfinite(entries.astype(np.float64))]
     low, high = finite.min(), finite.max()

@@ -12,12 +12,13 @@ import numpy as np
 
 from jaxlinear import checks
 from jaxlinear.endings import shaped
-from jaxlinear.exact import statistics
+from jaxlinear.exact import spectral, statistics
 from jaxlinear.exact.normal_equations import fit_from, stopped_factor
 from jaxlinear.exact.statistics import Gram
+from jaxlinear.rows.stream import Passes, in_pairs
 from jaxlinear.types import Batch, Fit, Status
 
-__all__ = ["Gram", "merge", "of", "pool", "psum", "ridge"]
+__all__ = ["Gram", "merge", "of", "of_batch", "of_stream", "pool", "psum", "ridge", "ridge_path"]
 
 
 def of(x, y, weight=None) -> Gram:
@@ -36,6 +37,27 @@ def of(x, y, weight=None) -> Gram:
     """
     batch, sound = checks.examples_with_missing(x, y, weight)
     return _of(batch, sound)
+
+
+def of_stream(stream) -> Gram:
+    """The statistics of the rows of a stream, in one pass: ``of`` of all of them, to rounding.
+
+    ``stream`` is what ``jl.data.stream`` makes, an iterable of ``Batch``, or a function that
+    returns one. Memory does not grow with the rows: a block is added while the next is read. The
+    Grams of blocks are merged in pairs, and pairs of pairs. Raises ValueError or TypeError for
+    what ``of`` refuses, with the number of the block, for a missing target, and for an empty
+    stream.
+
+    >>> blocks = [Batch(jnp.eye(3), jnp.ones(3)), Batch(jnp.ones((2, 3)), jnp.zeros(2))]
+    >>> print(of_stream(blocks).count, ridge(of_stream(blocks), 0.1).params.w.shape)
+    5.0 (3,)
+    """
+    return in_pairs(_merge, map(of_batch, Passes(stream, "real")))
+
+
+def of_batch(batch: Batch) -> Gram:
+    """``of`` a batch that has been checked."""
+    return _of(batch, np.True_)
 
 
 @jax.jit
@@ -151,6 +173,29 @@ def _ridge(gram: Gram, l2, *, intercept: bool) -> Fit:
     overflow &= fit.report.status == Status.NONFINITE_INPUT
     status = jnp.where(overflow, jnp.int32(Status.DIVERGED), fit.report.status)
     return Fit(shaped(fit.params, outputs), fit.report._replace(status=status))
+
+
+def ridge_path(gram: Gram, l2s, *, intercept: bool = True) -> Fit:
+    """``ridge`` at every one of l2s (m,), from one eigendecomposition; ``Fit`` stacked over l2s.
+
+    ``jaxlinear.ridge_path`` from statistics alone.
+
+    >>> x = jnp.array([[-1.0], [0.0], [1.0]])
+    >>> print(ridge_path(of(x, 3 * x[:, 0]), [0.0, 2 / 3]).params.w.round(5))
+    [[3. ]
+     [1.5]]
+    """
+    if gram.xx.ndim == 3:
+        raise ValueError("every target of the Gram has examples of its own; use ridge for each l2.")
+    l2s = jnp.asarray(checks.numbers(l2s, "l2s", gram.xx.dtype))
+    return _ridge_path(gram, l2s, intercept=intercept)
+
+
+@functools.partial(jax.jit, static_argnames="intercept")
+def _ridge_path(gram: Gram, l2s, *, intercept: bool) -> Fit:
+    decomposition = spectral.primal(_shaped(gram, (-1,)), intercept)
+    fits = jax.vmap(lambda l2: spectral.fit(decomposition, l2))(l2s)
+    return fits._replace(params=shaped(fits.params, gram.mean_y.shape))
 
 
 def _per_target(gram: Gram) -> Gram:

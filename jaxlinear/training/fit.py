@@ -111,8 +111,8 @@ def sgd_fit(
     4.1 40 MAX_STEPS
     """
     kind = target_of(loss)
-    batch, shape, sound = checks.examples(x, y, weight, kind, outputs=_outputs(outputs, init))
-    start = _start(init, batch.x, shape)
+    batch, shape, sound = checks.examples(x, y, weight, kind, outputs=outputs_of(outputs, init))
+    start = start_at(init, batch.x, shape)
     dtype = start.params.w.dtype
     if validation is not None:
         validation, also_sound = _validation(validation, kind, shape, batch.x.shape[1])
@@ -157,7 +157,7 @@ def sgd_fit(
     return fit
 
 
-def _outputs(outputs: int | None, init: Linear | Fit | None) -> int | None:
+def outputs_of(outputs: int | None, init: Linear | Fit | None) -> int | None:
     """The number of outputs according to ``outputs`` or ``init``; None leaves it to y."""
     if outputs is not None:
         return checks.count(outputs, "outputs")
@@ -177,7 +177,7 @@ def _validation(validation: Batch, kind: str, shape: tuple[int, ...], width: int
     return batch, sound
 
 
-def _start(init: Linear | Fit | None, x, shape: tuple[int, ...]) -> train.Model:
+def start_at(init: Linear | Fit | None, x, shape: tuple[int, ...]) -> train.Model:
     """The initial parameters, optimizer state (None for a new one) and number of steps."""
     d = x.shape[1]
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else None

@@ -14,7 +14,7 @@ from jaxlinear.model.objective import mean_loss
 from jaxlinear.rows.absent import of_mean_one
 from jaxlinear.training import train
 from jaxlinear.training.rule import sgd
-from jaxlinear.training.static import Data, Setting
+from jaxlinear.training.static import Data, Optimizer, Setting
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
 
 
@@ -86,7 +86,9 @@ def traced(setting: Setting, data: Data, carry):
 
 def _arguments(setting: Setting, data: Data, listener=None):
     """The update, the batch and the options of ``train.epoch`` and ``train.run``."""
-    update = train.step(mean_loss(setting.loss, minibatch=True), _optimizer(setting, data))
+    update = train.step(
+        mean_loss(setting.loss, minibatch=True), bound(setting.optimizer, data.lr, data.momentum)
+    )
 
     def evaluate(params):
         o = affine.predict(params, data.validation.x)
@@ -118,7 +120,7 @@ def _batch(data: Data) -> Batch:
 def _first(setting: Setting, data: Data) -> train.Model:
     # Invalid data must give NaN, not parameters that look right.
     params = jax.tree.map(lambda leaf: jnp.where(data.sound, leaf, jnp.nan), data.start.params)
-    state = _resume(_optimizer(setting, data), params, data.start.state)
+    state = resumed(bound(setting.optimizer, data.lr, data.momentum), params, data.start.state)
     return train.Model(params, state, data.start.steps)
 
 
@@ -153,14 +155,14 @@ def _ended(setting: Setting, data: Data, batch: Batch, model, watch, history, va
     return Fit(model.params, report, history, validation, model.state)
 
 
-def _optimizer(setting: Setting, data: Data) -> optax.GradientTransformation:
-    if setting.optimizer is None:
-        return sgd(data.lr, data.momentum)
-    given = setting.optimizer
-    return given if isinstance(given, tuple) else given(data.lr)
+def bound(optimizer: Optimizer | None, lr, momentum) -> optax.GradientTransformation:
+    """The optimizer with its learning rate; ``sgd`` for None."""
+    if optimizer is None:
+        return sgd(lr, momentum)
+    return optimizer if isinstance(optimizer, tuple) else optimizer(lr)
 
 
-def _resume(optimizer: optax.GradientTransformation, params: Linear, state):
+def resumed(optimizer: optax.GradientTransformation, params: Linear, state):
     """The optimizer state: ``state``, which must fit this optimizer, or a new one for None."""
     new = optimizer.init(params)
     if state is None:
