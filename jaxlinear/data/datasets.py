@@ -20,6 +20,8 @@ from jaxlinear.rows.stream import Stream, rows_of
 from jaxlinear.types import Batch
 
 _BINARY = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc"}
+# Or what is read ahead fills memory while a block is computed with.
+_LITTLE_AT_ONCE = {"batch_readahead": 2, "fragment_readahead": 1}
 _DAMAGED = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError)
 
 
@@ -38,7 +40,7 @@ def of_table(
         if path.suffix not in _BINARY:
             # Whole numbers at the beginning of a text may be followed by fractions.
             table = _opened(files, separator, kinds)
-        classes = _classes(table, target)
+        classes = _classes(table, target, path)
     except _DAMAGED as error:
         raise ValueError(f"{path} is damaged or no {path.suffix} file ({error}).") from error
     read = functools.partial(_batches, table, target, tuple(names), classes, path)
@@ -68,14 +70,14 @@ def _kind_of(field: pa.Field, path: Path) -> pa.DataType:
     )
 
 
-def _classes(table: pa.dataset.Dataset, target: str) -> tuple[str, ...]:
+def _classes(table: pa.dataset.Dataset, target: str, path: Path) -> tuple[str, ...]:
     """The words of a target of words, in alphabetical order, by a pass over this column alone."""
     kind = table.schema.field(target).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return ()
     found = set()
-    for batch in table.to_batches(columns=[target]):
+    for batch in table.to_batches(columns=[target], **_LITTLE_AT_ONCE, **_options(path)):
         found.update(pc.unique(batch.column(0)).to_pylist())
     return tuple(sorted(found - {None}))
 
@@ -88,9 +90,8 @@ def _batches(
     path: Path,
 ) -> Iterator[Batch]:
     row, rows = 0, rows_of(len(names))
-    # Few batches are read ahead, or memory fills up while a block is computed with.
     scanned = table.to_batches(
-        columns=[*names, target], batch_size=rows, batch_readahead=2, fragment_readahead=1
+        columns=[*names, target], batch_size=rows, **_LITTLE_AT_ONCE, **_options(path)
     )
     try:
         for part in scanned:
@@ -101,6 +102,14 @@ def _batches(
             row += part.num_rows
     except _DAMAGED as error:
         raise ValueError(f"{path}: after row {row:,} of the table: {error}") from error
+
+
+def _options(path: Path) -> dict:
+    """Of parquet the buffers of all row groups that were read would be kept otherwise."""
+    if path.suffix != ".parquet":
+        return {}
+    options = pa.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    return {"fragment_scan_options": options}
 
 
 def _numbers(column: pa.Array, name: str, first: int, path: Path) -> np.ndarray:

@@ -134,7 +134,7 @@ class Passes:
 
     def _blocks(self, source: Iterable[Batch]) -> Iterator[Batch]:
         """The rows copied into blocks of one size: a source may use its arrays again."""
-        block, count = None, 0
+        block, count, free = None, 0, self.size is None
         for batch in self._batches(source):
             if self.size is None:
                 self.size = rows_of(batch.x.shape[1])
@@ -149,7 +149,7 @@ class Passes:
                     yield block
                     block, count = None, 0
         if block:
-            if self.rows == count and self.stream.size is None:  # there is no other block
+            if free and self.rows == count:  # there is no other block
                 self.size = 1 << (count - 1).bit_length()
                 block = jax.tree.map(lambda rows: rows[: self.size], block)
             yield _filled(block, count)

@@ -18,7 +18,7 @@ from jaxlinear.rows import blocks
 from jaxlinear.rows.order import permutation
 from jaxlinear.rows.stream import Passes, added, in_pairs
 from jaxlinear.training import train
-from jaxlinear.training.fit import outputs_of, start_at
+from jaxlinear.training.fit import outputs_of, require_one_momentum, start_at
 from jaxlinear.training.program import bound, resumed
 from jaxlinear.training.static import Optimizer
 from jaxlinear.types import Batch, Fit, Linear, Report, Status
@@ -54,6 +54,7 @@ def sgd_fit(
     >>> print(fit.params.b.round(1), fit.report.steps, jl.Status(int(fit.report.status)).name)
     4.1 40 MAX_STEPS
     """
+    require_one_momentum(optimizer, momentum)
     kind, size = target_of(loss), checks.count(batch_size, "batch_size")
     passes = Passes(stream, kind, outputs_of(outputs, init))
     weight = in_pairs(jnp.add, (jnp.sum(block.weight) for block in passes))
@@ -80,7 +81,7 @@ def sgd_fit(
             model, part = _train(static, numbers, model, block, key_of_block)
             total += float(part)
         history.append(total / passes.rows)
-    parts = (_objective(loss, model.params, l2, block, weight) for block in passes)
+    parts = (_objective(loss, model.params, numbers.l2, block, weight) for block in passes)
     value, gradient = in_pairs(added, parts)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
     status = first_true({Status.DIVERGED: ~jnp.isfinite(value + norm)}, Status.MAX_STEPS)

@@ -119,11 +119,7 @@ def sgd_fit(
         sound = sound & also_sound
     elif patience is not None or metrics:
         raise ValueError("patience and metrics need validation=Batch(x, y); got None.")
-    if optimizer is not None and checks.is_known(momentum) and momentum:
-        raise ValueError(
-            f"momentum is {momentum} beside an optimizer; expected 0. Give it to the optimizer, "
-            "as in optax.sgd(lr, momentum)."
-        )
+    require_one_momentum(optimizer, momentum)
     data = Data(
         batch,
         validation,
@@ -155,6 +151,15 @@ def sgd_fit(
             jax.block_until_ready(fit)
             jax.effects_barrier()
     return fit
+
+
+def require_one_momentum(optimizer: Optimizer | None, momentum) -> None:
+    """Refuse a momentum beside an optimizer, which would not see it."""
+    if optimizer is not None and checks.is_known(momentum) and momentum:
+        raise ValueError(
+            f"momentum is {momentum} beside an optimizer; expected 0. Give it to the optimizer, "
+            "as in optax.sgd(lr, momentum)."
+        )
 
 
 def outputs_of(outputs: int | None, init: Linear | Fit | None) -> int | None:
