@@ -153,8 +153,7 @@ def ridge(gram: Gram, l2=0.0, *, intercept: bool = True) -> Fit:
     [3.]
     """
     outputs = gram.mean_y.shape
-    if checks.is_known(gram) and not np.any(np.asarray(gram.weight) != 0):
-        raise ValueError("the Gram has no examples; expected at least one of weight > 0.")
+    _require_examples(gram)
     l2 = checks.number(l2, "l2", gram.xx.dtype, shape=outputs)
     return _ridge(gram, l2, intercept=intercept)
 
@@ -185,6 +184,7 @@ def ridge_path(gram: Gram, l2s, *, intercept: bool = True) -> Fit:
     [[3. ]
      [1.5]]
     """
+    _require_examples(gram)
     if gram.xx.ndim == 3:
         raise ValueError("every target of the Gram has examples of its own; use ridge for each l2.")
     l2s = jnp.asarray(checks.numbers(l2s, "l2s", gram.xx.dtype))
@@ -196,6 +196,11 @@ def _ridge_path(gram: Gram, l2s, *, intercept: bool) -> Fit:
     decomposition = spectral.primal(_shaped(gram, (-1,)), intercept)
     fits = jax.vmap(lambda l2: spectral.fit(decomposition, l2))(l2s)
     return fits._replace(params=shaped(fits.params, gram.mean_y.shape))
+
+
+def _require_examples(gram: Gram) -> None:
+    if not checks.is_traced(gram) and not np.any(np.asarray(gram.weight) != 0):
+        raise ValueError("the Gram has no examples; expected at least one of weight > 0.")
 
 
 def _per_target(gram: Gram) -> Gram:

@@ -1,9 +1,6 @@
 """Fits to streams against the fits in memory, and against NumPy; and streams that are refused."""
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +9,7 @@ import pytest
 from convex_cases import bernoulli, labels, softmax_slopes
 
 import jaxlinear as jl
+from benchmarks import beyond_memory, peak_memory
 from jaxlinear import Batch, Status, streams
 from jaxlinear.streams import fits
 
@@ -345,30 +343,10 @@ def test_no_more_than_two_blocks_are_read_ahead():
     assert seen == [SIZE] * 4
 
 
-GROWTH = """
-import sys
-import numpy as np
-import jaxlinear as jl
-
-def blocks():
-    rng = np.random.default_rng(0)
-    for _ in range(int(sys.argv[1])):
-        x = rng.normal(size=(2**16, 20)).astype(np.float32)
-        yield jl.Batch(x, (x[:, 0] > rng.normal(size=2**16)).astype(np.float32))
-
-jl.gram.of_stream(blocks)
-assert int(jl.streams.logistic_regression(blocks).report.status) == 0
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak.split()[1]) / 1024)
-"""
-
-
 @pytest.mark.full
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
-def test_memory_does_not_grow_with_the_rows():
-    """16 times the rows would be 79 MB more in memory."""
-    peaks = [
-        float(subprocess.check_output([sys.executable, "-c", GROWTH, str(blocks)], text=True))
-        for blocks in (1, 16)
-    ]
-    assert peaks[1] - peaks[0] < 40, peaks
+@pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="only Linux tells the peak")
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    """Fifteen times the rows are 112 MB more."""
+    few, many = (beyond_memory.measure(rows, tmp_path) for rows in (100_000, 1_500_000))
+    for way in ("gram", "logistic"):
+        assert many[way]["peak_mb"] - few[way]["peak_mb"] < 40, (few, many)
