@@ -21,8 +21,8 @@ def arrays(given, like: Batch | None) -> Batch:
         raise TypeError(f"got {type(given).__name__}; expected Batch(x, y), or with a weight.")
     x, y, weight = Batch(*given)
     x, y = np.asarray(numeric(x, "x")), np.asarray(numeric(y, "y"))
-    if x.ndim != 2 or len(x) == 0:
-        x = x if x.ndim == 2 and x.shape[1] else np.asarray(matrix(x))
+    if x.ndim != 2 or not x.shape[1]:
+        matrix(x)  # says what is expected; a block without rows is none
     dtype = np.dtype(wide(x))
     weight = (
         np.ones(len(x), dtype) if weight is None else np.asarray(weights(weight, len(x), dtype))

@@ -161,7 +161,7 @@ class Passes:
         """The batches as they are computed with, in a pass that is compared with the first."""
         from tqdm import tqdm  # imported only when a stream is read
 
-        first, rows, ends = self.rows is None, 0, [0, 0]
+        first, rows, total, ends = self.rows is None, 0, 0.0, [0, 0]
         digits = {name: blocks.Digits(name) for name in ("x", "y")}
         with tqdm(total=self.rows, unit="row", disable=not self.stream.progress) as bar:
             for number, given in enumerate(source):
@@ -180,20 +180,26 @@ class Passes:
                     if self.kind == "labels" and batch.y.ndim == 1:
                         low, high = (int(end(narrow.y)) for end in (np.min, np.max))
                         ends = [min(ends[0], low) if rows else low, max(ends[1], high)]
-                rows += len(batch.x)
+                rows, total = rows + len(batch.x), total + np.sum(batch.weight, dtype=float)
                 bar.update(len(batch.x))
                 yield narrow
         if first:
-            self._end_of_first(rows, ends, digits.values())
+            self._end_of_first(rows, total, ends, digits.values())
         elif rows != self.rows:
             raise ValueError(
                 f"the stream had {self.rows:,} rows in the first pass and {rows:,} in this one; "
                 "expected the same rows in every pass. Pass a function that begins anew."
             )
 
-    def _end_of_first(self, rows: int, ends, digits) -> None:
+    def _end_of_first(self, rows: int, total: float, ends, digits) -> None:
         if not rows:
             raise ValueError("the stream is empty; expected at least one row of weight > 0.")
+        limits = jnp.finfo(self._like.weight.dtype)
+        if not float(limits.tiny) < total < float(limits.max):
+            raise ValueError(
+                f"the weights sum to {total:g}, which {limits.dtype} cannot hold. Divide all of "
+                "them by their mean: only their relative sizes count."
+            )
         for seen in digits:
             seen.require()
         self.rows = rows

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxlinear import checks
 from jaxlinear.model import affine
 from jaxlinear.model import metrics as known
 from jaxlinear.rows.stream import Passes, of, rows_of
@@ -40,9 +41,10 @@ def _by_parts(params: Linear, x, decide: Callable) -> np.ndarray:
     size = rows_of(np.shape(x)[-1]) if np.ndim(x) == 2 else max(len(x), 1)
     found = []
     for first in range(0, max(len(x), 1), size):
-        part = np.asarray(x[first : first + size])
+        part = np.asarray(checks.numeric(x[first : first + size], "x"))
         room = min(size, 1 << max(len(part) - 1, 0).bit_length())
-        filled = np.concatenate([part, np.repeat(part[-1:], room - len(part), axis=0)])
+        filled = np.zeros((room, *part.shape[1:]), part.dtype)
+        filled[: len(part)] = part
         found.append(np.asarray(decide(params, filled))[: len(part)])
     return np.concatenate(found)
 
