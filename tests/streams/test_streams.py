@@ -98,6 +98,7 @@ def test_by_products_with_the_hessian_it_is_the_same(form, monkeypatch):
         assert np.max(np.abs(part)) < 2e-5
 
 
+@pytest.mark.full
 def test_a_fit_starts_where_it_is_told():
     data = stream(X, BINARY, W)
     first = streams.logistic_regression(data, max_steps=2)
@@ -113,6 +114,7 @@ def test_classes_that_can_be_separated_have_no_optimum():
     assert status(streams.logistic_regression(stream(X, 0 * y), 0.1)) == {"DIVERGED"}
 
 
+@pytest.mark.full
 def test_a_class_without_examples_has_its_optimum_at_infinity():
     y = np.where(TARGETS["softmax"] == 1, 0, TARGETS["softmax"])
     fit = streams.softmax_regression(stream(X, y, W), 0.1)
