@@ -199,7 +199,7 @@ def _ridge_path(gram: Gram, l2s, *, intercept: bool) -> Fit:
 
 
 def _require_examples(gram: Gram) -> None:
-    if not checks.is_traced(gram) and not np.any(np.asarray(gram.weight) != 0):
+    if checks.is_known(gram) and not np.any(np.asarray(gram.weight) != 0):
         raise ValueError("the Gram has no examples; expected at least one of weight > 0.")
 
 
