@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxlinear.convex.columns import Units
 from jaxlinear.convex.problem import (
@@ -94,10 +94,21 @@ def certified(
     in_columns = w * units.scale[None] + (b * units.center[None] if intercept else 0)
     # What rounding the parameters has cost, at most: the objective is above its tangent.
     cost = jnp.maximum(jnp.sum(gradient * (theta - state.theta)), 0)
-    promised = jnp.where(state.short, 2 * jnp.maximum(state.gap, state.left), jnp.inf)
+    known = state.short & ~_leaves_out(state, gradient, total.slopes)
+    promised = jnp.where(known, 2 * jnp.maximum(state.gap, state.left), jnp.inf)
     rounding = 10 * jnp.finfo(promised.dtype).eps * jnp.maximum(state.size, state.floor)
     gap = jnp.minimum(promised, bounded(gradient, promised, rounding)) + cost
     return Certificate(value, Linear(in_columns, b.sum(axis=1)), gap, None)
+
+
+def _leaves_out(state: State, gradient: Float[Array, "k p"], slopes) -> Bool[Array, ""]:
+    """Whether H⁻¹ g leaves out a coefficient without curvature, whose gradient is not rounding.
+
+    So it is with Huber's loss where all residuals are large. Where no slopes are known, nothing is
+    taken for rounding.
+    """
+    noise = 0 if slopes is None else 64 * jnp.finfo(slopes.dtype).eps * jnp.sum(jnp.abs(slopes))
+    return jnp.any((state.ahead == 0) & (jnp.abs(gradient) > noise))
 
 
 def bound(problem: Problem, gradient: Float[Array, "k p"], moments, d: int):

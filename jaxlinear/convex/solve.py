@@ -17,7 +17,7 @@ from jaxlinear.convex.state import Method
 from jaxlinear.convex.static import Data, Setting
 from jaxlinear.endings import marked, shaped
 from jaxlinear.linalg import implicit
-from jaxlinear.model.declaration import family_of, has_classes
+from jaxlinear.model.declaration import family_of, has_classes, target_of
 from jaxlinear.model.objective import of_vector, stationarity, with_offset, with_target
 from jaxlinear.types import Batch, Fit, Linear, Status
 
@@ -102,6 +102,10 @@ def _one(setting: Setting, tol, problems, theta, given, prepared, mean, shape) -
     form, most, warm = setting.form, setting.most, setting.warm
     classes = has_classes(setting.loss)
     method = Method(loss, form, tol, most, least_of(setting.loss), classes, warm)
+    unknown = family_of(setting.loss) is None and target_of(setting.loss) == "real"
+    if unknown and setting.intercept:
+        # Near the mean of y there may be curvature, and none at 0, as of Huber's loss.
+        theta = better_start(loss, problem, _of_intercepts(problem, mean), theta)
     if setting.warm:
         theta = better_start(loss, problem, given, theta)
     if method.classes:
@@ -135,14 +139,19 @@ def intercepts_alone(
 
     From 0 the way to the logarithm of a large mean is long, and the first step overflows.
     """
-    theta = jnp.zeros_like(problem.penalty)
     family = family_of(loss)
     if family is None or family.link is None or not intercept:
-        return theta
-    b = family.link(mean)
+        return jnp.zeros_like(problem.penalty)
+    return _of_intercepts(problem, family.link(mean))
+
+
+def _of_intercepts(problem: Problem, mean) -> Float[Array, "k p"]:
+    """θ with w = 0, and b for outputs of this mean, offsets included."""
+    b = mean
     if problem.target.offset is not None:
         b = b - jnp.tensordot(problem.share, problem.target.offset, axes=1)
-    return theta.at[:, -1].set(jnp.where(jnp.isfinite(b), b, 0).reshape(-1))
+    b = jnp.where(jnp.isfinite(b), b, 0).reshape(-1)
+    return jnp.zeros_like(problem.penalty).at[:, -1].set(b)
 
 
 def _finish(setting: Setting, shape, data: Data, l2, units: columns.Units, ended: Ended) -> Fit:

@@ -135,3 +135,20 @@ def test_a_loss_whose_slope_is_not_its_own_is_told():
     fit = jl.glm(lambda o, y: square(o) + 0 * y, x, y)
     assert status(fit) == {Status.NO_DESCENT}
     assert "no lower objective" in Status.NO_DESCENT.sentence
+
+
+@pytest.mark.parametrize("l2", [1e-4, 1.0])
+@pytest.mark.parametrize("kind", ["far", "apart"])
+def test_where_a_loss_has_no_curvature_at_0_its_optimum_is_found_or_not_claimed(kind, l2, x64):
+    """Huber's loss of targets far from 0, and of two halves between which there is no example."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(97, 3))
+    y = x @ [1.0, 2.0, 3.0] + rng.normal(size=97)
+    y = y + 1e6 if kind == "far" else y + np.where(np.arange(97) % 2, 1e6, -1e6)
+    fit = jl.glm(jl.losses.huber, x, y, l2)
+    w, b = map(np.asarray, fit.params)
+    slope = np.clip(x @ w + b - y, -1, 1)
+    gradient = np.append(x.T @ slope / 97 + l2 * w, slope.mean())
+    at_optimum = np.abs(gradient).max() < 1e-6
+    assert (fit.report.status == Status.CONVERGED) == at_optimum
+    assert at_optimum if kind == "far" else fit.report.gap > 1
