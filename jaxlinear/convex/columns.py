@@ -52,21 +52,24 @@ class Standardised(NamedTuple):
     constant: Bool[Array, " d"]
 
 
-def standardised(batch: Batch, l2, intercept: bool, in_rows: bool = False) -> Standardised:
+def standardised(
+    batch: Batch, l2, intercept: bool, in_rows: bool = False, *, shards: int = 1
+) -> Standardised:
     """The columns of a batch, or with ``in_rows`` of its row space, for penalties up to ``l2``.
 
     Models that share x share its columns, also where they differ in weights or l2: then these are
-    standardised by the mean of the weights, which is as good a start.
+    standardised by the mean of the weights, which is as good a start. ``shards`` are the parts of
+    the rows that lie on devices of their own.
     """
     if in_rows:
         space = row_space.of(batch.x, batch.weight, intercept)
         made = standardised(batch._replace(x=space.rows), l2, intercept)
         return made._replace(units=made.units._replace(space=space))
     root = jnp.sqrt(jnp.max(l2))
-    return Standardised(*_columns(intercept)(batch.x, relative(batch.weight), root))
+    return Standardised(*_columns(intercept, shards)(batch.x, relative(batch.weight), root))
 
 
-def _columns(intercept: bool) -> Callable:
+def _columns(intercept: bool, shards: int) -> Callable:
     """Make ``(x, weight, root) -> Standardised``, as a tuple; ``vmap`` copies no columns.
 
     ``root`` is the largest √l2.
@@ -75,7 +78,7 @@ def _columns(intercept: bool) -> Callable:
     def one(x, weight, root):
         x = blank(weight, x)
         batch = Batch(x, x[:, 0], weight)
-        center, scale, _ = _center_and_scale(batch, intercept)
+        center, scale, _ = _center_and_scale(batch, intercept, shards)
         scale = jnp.maximum(scale, 1e-9 * root)  # or the penalty on a tiny column overflows
 
         def make(batch, center, scale):
@@ -113,17 +116,17 @@ def _columns(intercept: bool) -> Callable:
     return columns
 
 
-def _center_and_scale(batch: Batch, intercept: bool) -> Units:
+def _center_and_scale(batch: Batch, intercept: bool, shards: int) -> Units:
     """The mean and the standard deviation of every column; 1 for one that does not vary.
 
     Without intercept 0 and the root of the mean square.
     """
-    center, spread = center_and_spread(batch, intercept)
+    center, spread = center_and_spread(batch, intercept, shards)
     return Units(center, nonzero(spread))
 
 
 def center_and_spread(
-    batch: Batch, intercept: bool
+    batch: Batch, intercept: bool, shards: int = 1
 ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
     """The mean and the standard deviation of every column, 0 for one that does not vary.
 
@@ -144,7 +147,8 @@ def center_and_spread(
             return jax.tree.map(jnp.add, total, of_block(block))
 
         blocks = batch._replace(weight=share)
-        return unit, *fold(of_block, add, blocks, rows_in_cache(x.shape[1], 2**19))
+        size = shards * rows_in_cache(x.shape[1], 2**19)
+        return unit, *fold(of_block, add, blocks, size, shards=shards)
 
     def farthest(rows):
         ends = batch._replace(x=jnp.stack([jnp.max(rows, axis=0), jnp.min(rows, axis=0)]))

@@ -50,9 +50,14 @@ class Shared(NamedTuple):
 def _shared(setting: Setting, data: Data, l2s) -> Shared:
     batch = jax.lax.stop_gradient(with_target(data.batch, data.offset))
     l2s = jax.lax.stop_gradient(l2s)
-    standard = columns.standardised(batch, l2s, setting.intercept, setting.in_rows)
+    standard = _standardised(setting, batch, l2s)
     problem = columns.penalised(standard, batch, l2s[0], setting.intercept, 1).common
     return Shared(standard, jax.lax.stop_gradient(setting.form.prepare(problem)))
+
+
+def _standardised(setting: Setting, batch: Batch, l2) -> columns.Standardised:
+    intercept, in_rows, shards = setting.intercept, setting.in_rows, setting.shards
+    return columns.standardised(batch, l2, intercept, in_rows, shards=shards)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -62,11 +67,7 @@ def solve(setting: Setting, data: Data, l2, start: Linear, shared: Shared | None
     tol, start = jax.lax.stop_gradient((data.tol, start))
     data = Data(with_target(data.batch, data.offset), None, tol, data.sound)
     fixed, l2_fixed = jax.lax.stop_gradient((data.batch, l2))
-    found = (
-        shared.columns
-        if shared
-        else columns.standardised(fixed, l2_fixed, setting.intercept, setting.in_rows)
-    )
+    found = shared.columns if shared else _standardised(setting, fixed, l2_fixed)
     problems = columns.penalised(found, fixed, l2_fixed, setting.intercept, start.b.size)
     units, prepared = found.units, shared and shared.prepared
     mean = _mean_target(setting.loss, problems.own, shape)

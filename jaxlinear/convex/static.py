@@ -15,6 +15,7 @@ from jaxlinear.convex.preconditioners.cholesky import cholesky, cholesky_of_clas
 from jaxlinear.convex.preconditioners.form import Curvature
 from jaxlinear.convex.preconditioners.frozen import frozen
 from jaxlinear.model.declaration import has_classes, is_kinked, is_separable, target_of
+from jaxlinear.rows.blocks import shards_of
 from jaxlinear.rows.means import floating_dtype
 from jaxlinear.types import Batch, Fit, Linear
 
@@ -33,6 +34,7 @@ class Setting(NamedTuple):
     separate: bool
     warm: bool
     in_rows: bool
+    shards: int = 1
 
 
 class Data(NamedTuple):
@@ -62,6 +64,7 @@ def arranged(
     setting = setting_of(
         loss, batch.x, shape, bool(intercept), most, warm=warm, near=near, fits=fits
     )
+    setting = setting._replace(shards=shards_of(x))
     return setting, data, start_from(init, batch.x, shape, dtype)
 
 

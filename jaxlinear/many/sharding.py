@@ -3,12 +3,29 @@
 Only the arrays are to be placed: ``sgd_fit`` and ``sweep`` are called in the same way, and give
 the same numbers, wherever their arrays lie. Devices with different models do not communicate;
 devices with different examples exchange only sums over them, since every device draws its part
-of a minibatch from its own rows.
+of a minibatch from its own rows. (Exact fits exchange rows, too, for their QR; ``gram.of`` under
+``jax.shard_map`` with ``gram.psum`` does not. Convex fits under your own ``jit`` exchange them
+once: where rows lie is seen at the call alone.)
 
 The devices may be those of several processes, after ``jax.distributed.initialize`` in each. All of
 them make the same calls; what a fit returns is there in all of them. Values that lie in other
 processes cannot be looked at before a fit: what would be a ValueError is a status then, as it is
 under ``jit``. A process that is lost ends the call in the others by an error of JAX.
+
+**A plan.** Linear probes of ImageNet as DINOv2 fits them: n = 1.28 million, d = 1,024, k = 1,000
+classes, 45 penalties. A value and gradient is 4 n d k = 5.2 TFLOP; with about 25 of them a penalty,
+all is 5,900 TFLOP. x and its standardised columns take 5.2 GB each in float32, the outputs, their
+change and their slopes 5.1 GB each. What devices exchange is the gradient, k d numbers or 4.1 MB
+for each of 1,125 evaluations, twice in a ring. Computed, not measured, for H100s of 50 TFLOP/s in
+float32, 400 GB/s between those of a machine, 50 GB/s beyond:
+
+| devices | GB each | products | over the wire, each | seconds |
+|--:|--:|--:|--:|--:|
+| 1 | 26 | 118 s | nothing | 118 |
+| 8 | 3.2 | 14.7 s | 8.1 GB, 0.02 s | 15 |
+| 64 | 0.4 | 1.8 s | 9.1 GB, 0.2 s | 2 |
+
+Beyond 64 devices the sums bind: split the classes over them, too, or penalties as models.
 """
 
 from collections.abc import Sequence

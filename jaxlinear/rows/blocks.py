@@ -46,15 +46,16 @@ def consecutive(batch: Rows, first, size: int, *, shards: int = 1) -> Rows:
     return of_rows(of, batch)
 
 
-def fold(start: Callable, visit: Callable, batch: Rows, size: int):
+def fold(start: Callable, visit: Callable, batch: Rows, size: int, *, shards: int = 1):
     """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
 
-    Intermediate results have the size of a block; the last block may be smaller.
+    Intermediate results have the size of a block; the last block may be smaller. A block has as
+    many rows of each of the ``shards``, so that no device reads rows of another.
     """
-    n = len(batch.x)
+    n, size = len(batch.x) // shards, max(size // shards, 1)
 
     def block(first, size=size):
-        return consecutive(batch, first, size)
+        return consecutive(batch, first, size, shards=shards)
 
     if n <= size:
         return start(batch)

@@ -14,6 +14,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxlinear as jl
+from jaxlinear.convex import solve, static
 from jaxlinear.exact import gram, statistics
 
 N, D, L2 = 512, 5, 0.1
@@ -83,11 +84,23 @@ def check_that_rows_stay(batch):
     weight = np.ones(N, np.float32)
     rows = jl.sharding.over_examples(jl.sharding.mesh(examples=8), batch._replace(weight=weight))
     program = jax.jit(lambda rows: sgd(rows, shards=8, batch_size=120)).lower(rows)  # and ragged
+    only_sums("sgd_fit over examples", program)
+    large = jl.Batch(np.tile(rows.x, (64, 1)), np.tile(rows.y > 0, 64).astype(np.float32))
+    spread = jl.sharding.over_examples(jl.sharding.mesh(examples=8), large)
+    arranged = static.arranged(
+        jl.losses.logistic, spread.x, spread.y, None, None, None, True, None, 100, None
+    )
+    setting, data, start = arranged
+    only_sums("logistic_regression", solve.solve.lower(setting, data, L2, start))
+
+
+def only_sums(name, program):
+    """Print what else devices exchange."""
     text = program.compile().as_text()
     assert "all-reduce" in text
     for word in ("all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
-        if word in text:
-            print(f"{word} in sgd_fit over examples")
+        if f" {word}(" in text:
+            print(f"{word} in {name}")
 
 
 def check():
