@@ -4,6 +4,7 @@ from jaxlinear.inference import log_p, multiple
 from jaxlinear.inference.contrasts import Wald, wald
 from jaxlinear.inference.glm import GlmInference, of_glm
 from jaxlinear.inference.least_squares import Inference, covariance, of_least_squares
+from jaxlinear.inference.pairs import Pairs, all_pairs
 from jaxlinear.inference.robust import Clusters, NeweyWest
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "GlmInference",
     "Inference",
     "NeweyWest",
+    "Pairs",
     "Wald",
+    "all_pairs",
     "covariance",
     "log_p",
     "multiple",
