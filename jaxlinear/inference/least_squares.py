@@ -16,7 +16,7 @@ from jaxlinear.inference.optimum import NEAR, nan_unless, parted, rounding
 from jaxlinear.inference.robust import Errors
 from jaxlinear.linalg import double
 from jaxlinear.linalg.products import matmul
-from jaxlinear.rows.absent import power_of_two, readable
+from jaxlinear.rows.absent import ones_or, power_of_two, readable
 from jaxlinear.rows.means import away_from
 from jaxlinear.types import Batch, Fit, Linear
 
@@ -140,9 +140,8 @@ def _covariance(kind: robust.Kind, intercept: bool, batch: Batch, params: Linear
     parts = _parts(intercept, batch, params, ended, cluster)
     p = len(parts.root) - (not intercept)
     row, column = jnp.divmod(jnp.arange(p * p), p)
-    pairs = (
-        _covariance_of(kind, parts, row, column) * (parts.unit[row] * parts.unit[column])[:, None]
-    )
+    unit = parts.unit[row] * parts.unit[column]
+    pairs = _covariance_of(kind, parts, row, column) * unit[:, None]
     matrices = pairs.T.reshape(*batch.y.shape[1:], p, p)
     return jnp.where(parts.sound[..., None, None], matrices, jnp.nan)
 
@@ -198,18 +197,16 @@ def _parts(intercept: bool, batch: Batch, params: Linear, ended, cluster) -> _Pa
     size = jnp.abs(rows.b) + matmul(jnp.abs(rows.w), jnp.max(jnp.abs(present), axis=0))
     near = (distance <= jnp.square(NEAR) * variance) | (moved <= rounding(size))
 
-    # Around the means, where the residuals lose no digits.
-    away = away_from(numbers, "y", gram.mean_y) - matmul(
-        away_from(numbers, "x", gram.mean_x), rows.w.T
-    )
-    residual = away + (of_mean if intercept else -rows.b)[None]
+    # Around the means, where they lose no digits.
+    residual = away_from(numbers, "y", gram.mean_y) - matmul(away, rows.w.T)
+    residual = residual + (of_mean if intercept else -rows.b)[None]
     ones = jnp.full((len(scores), 1), intercept / jnp.sqrt(gram.weight))
     mean = jnp.concatenate([-intercept * matmul(gram.mean_x, inverse.vectors), ones[0]])
     return _Parts(
         jnp.concatenate([jnp.pad(inverse.vectors, ((0, 0), (0, 1))), mean[None]]),
         jnp.reshape(weight, (-1, 1)) * jnp.concatenate([scores, ones], axis=1),
         robust.Fitted(
-            jnp.ones(len(scores), bool) if batch.weight is None else batch.weight != 0,
+            ones_or(batch.weight, len(scores), scores.dtype) != 0,
             residual,
             leverage,
             gram.count,

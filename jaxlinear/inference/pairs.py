@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxlinear import checks
@@ -64,7 +65,7 @@ def all_pairs(x, y, covariates=None, *, top: int = 1, intercept: bool = True) ->
         raise ValueError(f"top is {top}; expected at most the {m} columns of x.")
     width = 0
     if covariates is not None:
-        covariates = checks.examples(covariates, batch.y, None, "real")[0].x
+        covariates = _checked(covariates, n, floating(batch.x[:1]).dtype)
         width = covariates.shape[1]
     if n < 2 + width + intercept:
         raise ValueError(
@@ -75,11 +76,26 @@ def all_pairs(x, y, covariates=None, *, top: int = 1, intercept: bool = True) ->
     return jax.tree.map(lambda leaf: leaf.reshape(*outputs, top), jax.lax.stop_gradient(found))
 
 
+def _checked(covariates, n: int, dtype) -> Float[Array, "n c"]:
+    rows = checks.numeric(covariates, "covariates")
+    if rows.ndim != 2 or len(rows) != n or not rows.shape[1]:
+        raise ValueError(
+            f"covariates has shape {rows.shape}; expected ({n}, c), a row per example of x."
+        )
+    if checks.is_known(rows) and not np.isfinite(np.asarray(rows)).all():
+        row, column = np.argwhere(~np.isfinite(np.asarray(rows)))[0]
+        raise ValueError(
+            f"covariates[{row}, {column}] is {rows[row, column]}; expected finite numbers. Leave "
+            "such examples out of all arguments."
+        )
+    return jnp.asarray(rows, dtype)
+
+
 @functools.partial(jax.jit, static_argnames=("top", "intercept"))
 def _all_pairs(batch: Batch, covariates, top: int, intercept: bool) -> Pairs:
     x, y = floating(batch.x).T, batch.y.reshape(len(batch.y), -1).T
     y = y.astype(x.dtype)
-    basis, rank = _basis(covariates, x.dtype, intercept)
+    basis, rank = _basis(covariates, y[:1].T, intercept)
     (x, size_x), (y, size_y) = (_unit_residuals(rows, basis, intercept) for rows in (x, y))
     regressor = _largest(x, y, top)
     freedom = jnp.asarray(x.shape[1] - 1 - intercept - rank, x.dtype)
@@ -100,17 +116,15 @@ def _all_pairs(batch: Batch, covariates, top: int, intercept: bool) -> Pairs:
     return Pairs(regressor, slope, t, log_p.t(t, freedom))
 
 
-def _basis(covariates, dtype, intercept: bool):
-    """Orthonormal columns (n, c) with the span of the covariates, and their rank; (None, 0)."""
+def _basis(covariates, y: Float[Array, "n 1"], intercept: bool):
+    """Orthonormal columns (n, c) with the span of the covariates, and their rank; or (None, 0)."""
     if covariates is None:
         return None, 0
-    batch = Batch(covariates, jnp.zeros((len(covariates), 1), dtype))
-    examples = units.counted(batch, intercept, 0.0, common=False)
+    examples = units.counted(Batch(covariates, y), intercept, 0.0, common=False)
     gram = statistics.of_batch(examples)
     gram = gram if intercept else statistics.uncentred(gram)
     inverse = tall.factor_of(examples, gram, jnp.zeros_like(gram.mean_x))
-    columns = matmul(away_from(examples, "x", gram.mean_x), inverse.vectors)
-    return columns.astype(dtype), inverse.rank
+    return matmul(away_from(examples, "x", gram.mean_x), inverse.vectors), inverse.rank
 
 
 def _unit_residuals(rows: Float[Array, "m n"], basis, intercept: bool):

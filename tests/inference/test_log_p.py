@@ -14,6 +14,9 @@ from jaxlinear.inference import log_p
 mpmath = pytest.importorskip("mpmath")
 TOLERANCE = {np.float64: 1e-12, np.float32: 2e-5}
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
+float32_first = pytest.mark.parametrize(
+    "dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.full)]
+)
 
 
 def tail_of_f(f, df1, df2):
@@ -88,7 +91,7 @@ def test_both_degrees_of_freedom_may_be_large(dtype, x64):
     np.testing.assert_allclose(got, expected, rtol=50 * TOLERANCE[dtype])
 
 
-@both_dtypes
+@float32_first
 def test_one_sided(dtype, x64):
     t = np.array([-300.0, -5.0, -0.25, 0.0, 0.25, 5.0, 300.0], dtype)
     for df in (3, 2000):
@@ -131,7 +134,7 @@ def test_derivatives_in_the_degrees_of_freedom(x64):
     assert_derivatives(function, ([1.0, 2.5, 8.0, 40.0], [1.5, 20.0, 90.0, 6.0]), order=1)
 
 
-@both_dtypes
+@float32_first
 def test_derivatives_at_extremes(dtype, x64):
     """Where the tail underflows, its density over it is still right: z + 1/z − …"""
     slope = jax.vmap(jax.grad(lambda z: log_p.z(z, alternative="greater")))
@@ -141,7 +144,7 @@ def test_derivatives_at_extremes(dtype, x64):
     np.testing.assert_allclose(got, [*-hazard, *np.negative(far)], rtol=TOLERANCE[dtype])
 
 
-@both_dtypes
+@float32_first
 def test_ends(dtype, x64):
     inf, nan = dtype(np.inf), dtype(np.nan)
     t = np.array([inf, -inf, nan, 1.0, 1.0, 1.0], dtype)

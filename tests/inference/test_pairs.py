@@ -85,6 +85,7 @@ def test_correlations_near_1_lose_no_digits():
     np.testing.assert_allclose(got.log_p[0], np.log(2) + stats.t.logsf(t[0, 4], freedom), rtol=1e-4)
 
 
+@pytest.mark.full
 def test_a_covariate_twice_takes_one_degree_of_freedom(x64):
     x, y, covariates = problem()
     twice = np.hstack([covariates, covariates[:, :1]])
@@ -92,11 +93,22 @@ def test_a_covariate_twice_takes_one_degree_of_freedom(x64):
     np.testing.assert_allclose(once.log_p, other.log_p, rtol=1e-8)
 
 
+def test_p_values_of_noise_are_uniform():
+    rng = np.random.default_rng(0)
+    y, covariates = rng.normal(size=(25, 20_000)), rng.normal(size=(25, 2))
+    x = rng.normal(size=(25, 1))
+    told = all_pairs(*(part.astype(np.float32) for part in (x, y, covariates)))
+    assert stats.kstest(np.exp(told.log_p[:, 0]), "uniform").pvalue > 0.01
+
+
 X, Y, C = problem()
+BROKEN = [np.where(np.arange(N)[:, None] == 3, np.nan, part) for part in (Y, C)]
 REFUSED = {
     "top": (lambda: all_pairs(X, Y, top=M + 1), "top is 24; expected at most the 23 columns"),
     "rows": (lambda: all_pairs(X[:4], Y[:4], C[:4]), "x has 4 examples; expected at least 6"),
-    "nan": (lambda: all_pairs(X, np.where(np.arange(N)[:, None] == 3, np.nan, Y)), r"y\[3\] is "),
+    "covariates": (lambda: all_pairs(X, Y, C[1:]), r"covariates has shape \(39, 3\); expected"),
+    "nan": (lambda: all_pairs(X, BROKEN[0]), r"y\[3\] is "),
+    "broken covariates": (lambda: all_pairs(X, Y, BROKEN[1]), r"covariates\[3, 0\] is nan"),
 }
 
 
