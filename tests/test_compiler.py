@@ -270,6 +270,21 @@ def programs(n):
         ),
         "linear_probe": (lambda x, y, h: jl.linear_probe(x, y, h, L2S, outputs=K), x, label, fold),
         "of_least_squares": (jl.inference.of_least_squares, one, x, y),
+        "of_least_squares, robust": (
+            lambda p, x, y: jl.inference.of_least_squares(p, x, y, errors="hc3"),
+            one,
+            x,
+            y,
+        ),
+        "of_least_squares, lags": (
+            lambda p, x, y: jl.inference.of_least_squares(
+                p, x, y, errors=jl.inference.NeweyWest(3)
+            ),
+            *(one, x, y),
+        ),
+        "all_pairs": (jl.inference.all_pairs, x, ys, x),
+        "log_p.t": (jl.inference.log_p.t, y, y),
+        "benjamini_hochberg": (jl.inference.multiple.benjamini_hochberg, y),
         "of_glm": (lambda p, x, y: jl.inference.of_glm(losses.logistic, p, x, y), one, x, y),
         "of_glm of classes": (
             lambda p, x, y: jl.inference.of_glm(losses.softmax_cross_entropy, p, x, y),

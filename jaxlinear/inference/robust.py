@@ -29,6 +29,12 @@ class Clusters(NamedTuple):
     is c = G/(G − 1) (n − 1)/(n − p) for "stata", as in Stata's ``vce(cluster)``, statsmodels'
     ``cov_type="cluster"``, and R's ``vcovCL(type = "HC1")``, which is its default for ``lm``;
     G/(G − 1) for "sandwich", R's ``vcovCL(type = "HC0")``; 1 for "none".
+
+    >>> x, y = jnp.arange(6.0)[:, None], jnp.array([1.0, 0.0, 2.0, 4.0, 3.0, 5.0])
+    >>> errors = Clusters(["a", "a", "b", "b", "c", "c"])
+    >>> told = jl.inference.of_least_squares(jl.least_squares(x, y), x, y, errors=errors)
+    >>> print(told.standard_error.w.round(4), told.degrees_of_freedom)
+    [0.0601] 2.0
     """
 
     names: Any
@@ -38,6 +44,7 @@ class Clusters(NamedTuple):
 class NeweyWest(NamedTuple):
     """Errors that depend on each other up to ``lags`` rows apart, in the order of the rows.
 
+    A row of weight 0 keeps its place in that order.
     The ``correction`` is c = n/(n − p) for "stata", as in Stata's ``newey`` and statsmodels'
     ``cov_type="HAC"`` with ``use_correction=True``, and 1 for "sandwich" and "none": statsmodels'
     default, and R's ``NeweyWest(lag = lags, prewhite = FALSE)`` (Newey and West, 1987).
