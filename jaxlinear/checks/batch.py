@@ -64,7 +64,7 @@ def output_shape(batch: Batch, kind: str, outputs: int | None) -> tuple[int, ...
     if not is_known(y, batch.weight):
         raise ValueError(
             "outputs is None and the labels are traced, or lie in several processes, so the number "
-            "of classes is unknown. Pass outputs=k."
+            "of classes is unknown. Pass outputs=k under jit or vmap, or with processes."
         )
     present = np.asarray(y) if batch.weight is None else np.asarray(y)[batch.weight != 0]
     least, largest = (int(present.min()), int(present.max())) if present.size else (0, 0)

@@ -545,7 +545,7 @@ def test_fashion_mnist_without_a_network(tmp_path, capsys, monkeypatch):
 
 def test_every_option_has_help(capsys):
     commands = parser()._subparsers._group_actions[0].choices
-    assert set(commands) == {"train", "predict", "show", "data"}
+    assert set(commands) == {"train", "predict", "show", "audit", "data"}
     for command in commands.values():
         assert all(action.help for action in command._actions)
     with pytest.raises(SystemExit) as exit:
