@@ -375,6 +375,7 @@ def test_growth_is_told_by_slopes_and_a_failure_by_its_name(monkeypatch, tmp_pat
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_smoke_of_growth():
     result = growth.answer(fast=True, say=lambda message: None)
     assert [len(axis["rows"]) for axis in result["growth"]] == [2] * 4

@@ -171,8 +171,8 @@ def _sgd(task: Task, options):
             ends.append(time.perf_counter() - start)
             numbers = {"objective": objective}
             numbers |= {f"{name} {key}": value for key, value in validation.items()}
+            bar.update(max(epoch + 1 - bar.n, 0))  # some are done before, some come late
             bar.set_postfix({key: f"{value:.4g}" for key, value in numbers.items()})
-            bar.update(epoch + 1 - bar.n)  # those of a run before are done
 
         def fit():
             return jl.sgd_fit(

@@ -116,8 +116,8 @@ def started(function: str, processes: int, *arguments: str) -> list[tuple[int, s
     ("processes", "names"),
     [
         (2, FITS),
-        pytest.param(4, FITS, marks=pytest.mark.full),
-        pytest.param(2, MORE, marks=pytest.mark.full),
+        pytest.param(4, FITS, marks=[pytest.mark.full, pytest.mark.long]),
+        pytest.param(2, MORE, marks=[pytest.mark.full, pytest.mark.long]),
     ],
 )
 def test_several_processes_fit_what_one_does(processes, names):

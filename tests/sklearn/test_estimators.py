@@ -26,7 +26,10 @@ import jaxlinear.sklearn as own
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     "estimator",
-    [own.SGDRegressor(), pytest.param(own.SGDClassifier(), marks=pytest.mark.full)],
+    [
+        own.SGDRegressor(),
+        pytest.param(own.SGDClassifier(), marks=[pytest.mark.full, pytest.mark.long]),
+    ],
     ids=repr,
 )
 def test_every_check_of_scikit_learn(estimator):
@@ -71,7 +74,8 @@ PAIRS = [
 ]  # fmt: skip
 
 
-FULL = [pytest.param(*pair, marks=pytest.mark.full) for pair in PAIRS[:-1]]
+LONG = [pytest.mark.full, pytest.mark.long]
+FULL = [pytest.param(*pair, marks=LONG) for pair in PAIRS[:-1]]
 
 
 @pytest.mark.parametrize("name, params, alone, data, target", [*FULL, PAIRS[-1]])

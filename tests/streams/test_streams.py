@@ -348,6 +348,7 @@ def test_no_more_than_two_blocks_are_read_ahead():
 
 
 @pytest.mark.full
+@pytest.mark.long
 @pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="only Linux tells the peak")
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """Fifteen times the rows are 112 MB more."""
