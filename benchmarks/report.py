@@ -7,7 +7,8 @@ from benchmarks import glance, machine, slopes
 from benchmarks.glance import place, speed, tables, work_of
 from benchmarks.grid import tables as cell_tables
 from benchmarks.harness import Row
-from benchmarks.markdown import joined, milliseconds, ratio
+from benchmarks.markdown import milliseconds, ratio
+from benchmarks.markdown import table as markdown_table
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results"
@@ -122,22 +123,22 @@ def _table(table: dict) -> str:
     heads = ["", f"ms per {table['unit']}, median (min)"]
     heads += ["times slower than jaxlinear"] * compared
     heads += ["first call, ms"] * first + [column] * bool(column)
-    lines = [f"**{table['title']}**", "", joined(heads), "|---|" + "--:|" * (len(heads) - 1)]
     order = sorted(rows, key=lambda row: (row is not reference, speed(row)))
-    return "\n".join(
-        [*lines, *(_line(row, reference, compared, first, bool(column)) for row in order)]
-    )
+    cells = [_cells(row, reference, compared, first, bool(column)) for row in order]
+    return f"**{table['title']}**\n\n{markdown_table(heads, cells)}"
 
 
-def _line(row: Row, reference: Row | None, compared: bool, first: bool, checked: bool) -> str:
+def _cells(
+    row: Row, reference: Row | None, compared: bool, first: bool, checked: bool
+) -> list[str]:
     name = ", ".join(filter(None, (row.name, row.variant)))
     if row.error:
-        return joined([name, row.error.replace("|", "/"), *[""] * (compared + first + checked)])
+        return [name, row.error.replace("|", "/"), *[""] * (compared + first + checked)]
     cells = [name, f"{milliseconds(row.median)} ({milliseconds(row.minimum)})"]
     cells += [ratio(row.median / reference.median) if reference else ""] * compared
     # Of a part of a loop the first call, which compiles, says nothing of the whole.
     cells += [milliseconds(row.first) if row.work == 1 else ""] if first else []
-    return joined(cells + ([f"{row.checked:g}"] if checked else []))
+    return cells + ([f"{row.checked:g}"] if checked else [])
 
 
 def _notes(notes: dict) -> list[str]:

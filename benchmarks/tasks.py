@@ -57,7 +57,7 @@ def answer(
     return {
         "question": question,
         "tables": tables,
-        "machine": machine.describe(**({"size": 256, "megabytes": 16} if fast else {})),
+        "machine": machine.describe(fast=fast),
     }
 
 

@@ -51,7 +51,7 @@ def answer(*, directory=None, fast: bool = False, rounds: int = REPEATS, say=pri
         "column": "with `jl.cache`, ms",
         "rows": [row._asdict() for row in rows],
         "notes": {},
-        "machine": machine.describe(**({"size": 256, "megabytes": 16} if fast else {})),
+        "machine": machine.describe(fast=fast),
     }
 
 

@@ -94,7 +94,7 @@ def answer(*, directory=None, fast: bool = False, rounds: int = _CALLS, say=prin
         "growth": growth,
         "peak_memory_mb": {name: _peak(name, fast) for name in fits},
         "memory_of": (1_000, 10) if fast else _LARGE,
-        "machine": machine.describe(**({"size": 256, "megabytes": 16} if fast else {})),
+        "machine": machine.describe(fast=fast),
     }
 
 

@@ -21,10 +21,12 @@ def is_traced(*values) -> bool:
 
 def is_known(*values) -> bool:
     """Whether all values can be looked at here: not traced, nor spread over several processes."""
-    return not is_traced(values) and all(map(_is_here, jax.tree.leaves(values)))
+    return all(map(_is_known, jax.tree.leaves(values)))
 
 
-def _is_here(leaf) -> bool:
+def _is_known(leaf) -> bool:
+    if isinstance(leaf, jax.core.Tracer):
+        return False
     return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
 
 

@@ -67,8 +67,8 @@ def narrowed(block: Batch, kind: str | None, outputs: int | None, *, look: bool)
     labelled = kind == "labels"
     if kind is None:
         kind, dtype = "real", np.result_type(dtype if y.dtype.kind == "f" else np.int32)
-    narrow = np.asarray(targets(y, len(x), kind, dtype)) if labelled else cast(y, dtype)
-    batch = Batch(cast(x, np.dtype(dtype_of(x))), narrow, weight)
+    narrow = np.asarray(targets(y, len(x), kind, dtype)) if labelled else _cast(y, dtype)
+    batch = Batch(_cast(x, np.dtype(dtype_of(x))), narrow, weight)
     finite = True
     if look and x.dtype != np.uint8 and not _sum_is_finite(batch.x):
         finite = np.isfinite(batch.x).all(axis=1)
@@ -84,7 +84,7 @@ def _sum_is_finite(x: np.ndarray) -> bool:
         return bool(np.isfinite(np.sum(x)))
 
 
-def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The array in a dtype; what is too large becomes inf, to be refused later."""
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)

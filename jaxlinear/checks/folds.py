@@ -21,13 +21,13 @@ def folds_as_weights(folds, n: int) -> Float[ArrayLike, "f n"]:
      [1. 1. 0. 0.]] [[0. 1. 0.]
      [1. 0. 1.]]
     """
-    traced = not arrays.is_known(folds)
-    folds = folds if traced else np.asarray(folds)
-    if not traced and folds.ndim == 0:
+    known = arrays.is_known(folds)
+    folds = np.asarray(folds) if known else folds
+    if known and folds.ndim == 0:
         number = number_of_folds(folds, n)
         sizes = [len(block) for block in np.array_split(np.arange(n), number)]
         folds = np.repeat(np.arange(number), sizes)
-    if not traced and folds.ndim == 1:
+    if known and folds.ndim == 1:
         return _weights_of_names(folds, n)
     if folds.ndim != 2 or folds.shape[1] != n or not len(folds):
         raise ValueError(
@@ -35,7 +35,7 @@ def folds_as_weights(folds, n: int) -> Float[ArrayLike, "f n"]:
             f"makes them, or, where it is not traced, a number, or the fold of every row ({n},)."
         )
     weights = arrays.numeric(folds, "folds").astype(jnp.result_type(float))
-    if not traced:
+    if known:
         _check_weights(weights)
     return weights
 

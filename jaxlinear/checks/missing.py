@@ -24,9 +24,9 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
     in_rows = weight if weight is None or weight.ndim == 1 else weight.sum(axis=1)
     x = digits.kept(given.x, "x", dtype_of(given.x), in_rows)
     y = targets(given.y, n, "real", wide, weight)
-    traced = not is_known(x, y, weight)
-    if y.ndim == 1 or not traced:
-        xp = jnp if traced else np
+    known = is_known(x, y, weight)
+    if y.ndim == 1 or known:
+        xp = np if known else jnp
         missing = xp.isnan(xp.asarray(y))
         if y.ndim == 1 or missing.any():
             weight = 1 if weight is None else weight.reshape(n, *[-1] * (y.ndim - 1))
@@ -40,7 +40,7 @@ def examples_with_missing(x, y, weight) -> tuple[Batch, Bool[ArrayLike, ""]]:
         "y": (jnp.isfinite(columns) | absent).all(),
         "weight": True if weight is None else ((weight >= 0) & jnp.isfinite(weight)).all(),
     }
-    if traced:
+    if not known:
         return batch, jnp.stack([jnp.asarray(part) for part in sound.values()]).all()
     if all(sound.values()):
         return batch, np.True_

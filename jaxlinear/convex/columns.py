@@ -147,8 +147,8 @@ def center_and_spread(
             return jax.tree.map(jnp.add, total, of_block(block))
 
         blocks = batch._replace(weight=share)
-        size = shards * rows_in_cache(x.shape[1], 2**19)
-        return unit, *fold(of_block, add, blocks, size, shards=shards)
+        rows = rows_in_cache(x.shape[1], 2**19)
+        return unit, *fold(of_block, add, blocks, rows, shards=shards)
 
     def farthest(rows):
         ends = batch._replace(x=jnp.stack([jnp.max(rows, axis=0), jnp.min(rows, axis=0)]))

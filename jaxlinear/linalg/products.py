@@ -56,6 +56,11 @@ def unit_scale(
     return jnp.sqrt(jnp.where(empty, 1, squares)), empty
 
 
+def norm_of_tree(tree):
+    """The 2-norm of all numbers of a tree, such as a gradient."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+
+
 def two_norm(values):
     """The 2-norm of all values, even where their squares would overflow or underflow."""
     unit = power_of_two(jnp.max(jnp.abs(values)))

@@ -49,10 +49,10 @@ def consecutive(batch: Rows, first, size: int, *, shards: int = 1) -> Rows:
 def fold(start: Callable, visit: Callable, batch: Rows, size: int, *, shards: int = 1):
     """``visit(carry, block)`` over blocks of consecutive rows, from ``start(first block)``.
 
-    Intermediate results have the size of a block; the last block may be smaller. A block has as
-    many rows of each of the ``shards``, so that no device reads rows of another.
+    Intermediate results have the size of a block; the last block may be smaller. A block has
+    ``size`` rows of each of the ``shards``, so that no device reads rows of another.
     """
-    n, size = len(batch.x) // shards, max(size // shards, 1)
+    n = len(batch.x) // shards
 
     def block(first, size=size):
         return consecutive(batch, first, size, shards=shards)

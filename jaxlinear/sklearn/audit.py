@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 import jaxlinear as jl
 from jaxlinear.endings import first_true, usable
+from jaxlinear.linalg.products import norm_of_tree
 from jaxlinear.model.declaration import family_of
 from jaxlinear.model.objective import mean_loss, stationarity
 from jaxlinear.rows.absent import weighted_mean
@@ -132,8 +133,7 @@ def _report(objective: Objective, batch: Batch, params: Linear, optimum: Fit, to
 def _value_and_norm(loss: Callable, intercept: bool, params: Linear, batch: Batch, l2):
     """The objective and the 2-norm of its gradient."""
     gradient = stationarity(loss, intercept, params, (batch, l2))
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in gradient))
-    return mean_loss(loss)(params, batch, l2), norm
+    return mean_loss(loss)(params, batch, l2), norm_of_tree(gradient)
 
 
 def _examples(estimator, X, y, sample_weight) -> Batch:

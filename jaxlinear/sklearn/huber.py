@@ -47,7 +47,7 @@ class HuberRegressor(Regressor):
         y, weight = np.asarray(batch.y, np.float64), batch.weight
         share = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
         share = share / share.sum()
-        # Around its mean: a start at 0, far from all y, would find no curvature.
+        # Around its mean: the digits of y / σ are those of its residuals then.
         mean = share @ y if self.fit_intercept else 0.0
         away = y - mean
         spread = np.sqrt(share @ np.square(away))

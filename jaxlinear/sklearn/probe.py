@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import jaxlinear as jl
-from jaxlinear.convex.probe import usual_penalties
 from jaxlinear.convex.static import MOST_STEPS
 from jaxlinear.sklearn import door
 from jaxlinear.sklearn.base import Classifier
@@ -58,8 +57,7 @@ class LinearProbe(Classifier):
 
     def _solve(self, batch: Batch) -> Fit:
         one, k = batch.y.ndim == 1, len(self.classes_)
-        folds, fitted = folds_of(self.cv, batch, classes=one)
-        l2s = usual_penalties(fitted) if self.l2s is None else self.l2s
+        folds, _ = folds_of(self.cv, batch, classes=one)
         (x, y, weight), folds = of_few_sizes(batch, folds)
         loss, options = jl.losses.logistic, {}
         if k > 2:
@@ -67,7 +65,7 @@ class LinearProbe(Classifier):
         elif one:
             y = y.astype(x.dtype)
         found = jl.probes.of_layers(
-            x, y, None, l2s, folds=folds, loss=loss, weight=weight,
+            x, y, None, self.l2s, folds=folds, loss=loss, weight=weight,
             class_weight=None if one else self.class_weight, standardise=self.standardise,
             intercept=self.fit_intercept, tol=self.tol, max_steps=self.max_iter, **options,
         )  # fmt: skip

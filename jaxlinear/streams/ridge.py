@@ -11,7 +11,7 @@ from jaxlinear.choice import CrossValidation, least
 from jaxlinear.endings import unless_blind
 from jaxlinear.exact import gram
 from jaxlinear.linalg.products import matmul
-from jaxlinear.rows.means import floating
+from jaxlinear.model.affine import predict
 from jaxlinear.rows.stream import Passes, added, in_pairs
 from jaxlinear.types import Batch, Linear
 
@@ -70,11 +70,8 @@ def _merged(grams: list[gram.Gram]) -> gram.Gram:
 @jax.jit
 def _squares(path: Linear, block: Batch) -> Float[Array, "m *k"]:
     """Σ w (o − y)² over the rows of a block, for every penalty."""
-    x = floating(block.x)
 
     def of_one(params: Linear):
-        o = matmul(x, jnp.atleast_2d(params.w).T) + jnp.atleast_1d(params.b)[None]
-        errors = jnp.square(o - block.y.reshape(len(x), -1))
-        return matmul(block.weight, errors).reshape(params.b.shape)
+        return matmul(block.weight, jnp.square(predict(params, block.x) - block.y))
 
     return jax.lax.map(of_one, path)

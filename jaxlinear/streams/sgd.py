@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxlinear import checks
 from jaxlinear.endings import first_true
+from jaxlinear.linalg.products import norm_of_tree
 from jaxlinear.model.declaration import target_of
 from jaxlinear.model.objective import mean_loss
 from jaxlinear.rows import blocks
@@ -83,7 +84,7 @@ def sgd_fit(
         history.append(total / passes.rows)
     parts = (_objective(loss, model.params, numbers.l2, block, weight) for block in passes)
     value, gradient = in_pairs(added, parts)
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
+    norm = norm_of_tree(gradient)
     status = first_true({Status.DIVERGED: ~jnp.isfinite(value + norm)}, Status.MAX_STEPS)
     report = Report(status, model.steps, value, norm)
     return Fit(model.params, report, jnp.asarray(history, value.dtype), None, model.state)

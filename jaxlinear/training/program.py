@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxlinear.endings import first_true
+from jaxlinear.linalg.products import norm_of_tree
 from jaxlinear.model import affine
 from jaxlinear.model.metrics import mean
 from jaxlinear.model.objective import mean_loss
@@ -138,7 +139,7 @@ def _ended(setting: Setting, data: Data, batch: Batch, model, watch, history, va
     value, gradient = train.full_gradient(
         mean_loss(setting.loss), model.params, batch, data.l2, shards=setting.shards
     )
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in gradient))
+    norm = norm_of_tree(gradient)
     stopped = False if watch is None else watch.waited >= data.patience
     # Without any finite validation loss the best model is the start: inf here, so DIVERGED.
     best = 0.0 if watch is None else watch.loss
